@@ -1,0 +1,219 @@
+"""The frames that cross a room boundary: their columns, types and meaning.
+
+All instants are UTC with microseconds. A frame travels with the gaps of the read it came from,
+so that nothing downstream mistakes a part for the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from hex_assets.errors import FrameError
+
+INSTANT = pl.Datetime("us", "UTC")
+NAMES = pl.List(pl.String)
+
+
+@dataclass(frozen=True)
+class FrameSchema:
+    """Name, columns and meaning of one frame.
+
+    Attributes:
+        name: the asset that produces it.
+        columns: column name to (Polars type, meaning), in order.
+    """
+
+    name: str
+    columns: Mapping[str, tuple[Any, str]]
+
+    @property
+    def types(self) -> dict[str, Any]:
+        return {column: dtype for column, (dtype, _) in self.columns.items()}
+
+    def frame(
+        self, rows: Iterable[Mapping[str, Any]] | pl.DataFrame, gaps: Sequence[str] = ()
+    ) -> Frame:
+        """Rows (mappings, or a DataFrame with exactly these columns) as a checked frame.
+
+        Raises:
+            FrameError: a column is missing, unknown or of another type.
+        """
+        table = (
+            rows
+            if isinstance(rows, pl.DataFrame)
+            else pl.DataFrame(list(rows), schema=self.types, orient="row")
+        )
+        self.check(table)
+        return Frame(self, table, tuple(gaps))
+
+    def empty(self) -> Frame:
+        return self.frame([])
+
+    def check(self, table: pl.DataFrame) -> None:
+        """Raise FrameError unless the table has exactly these columns and types, in order."""
+        wanted, found = self.types, dict(table.schema)
+        if list(found.items()) == list(wanted.items()):
+            return
+        faults = [f"{name} is missing" for name in wanted if name not in found]
+        faults += [f"{name} is unknown" for name in found if name not in wanted]
+        faults += [
+            f"{name} is {found[name]}, not {wanted[name]}"
+            for name in wanted
+            if name in found and found[name] != wanted[name]
+        ]
+        raise FrameError(
+            f"{self.name}: {'; '.join(faults) or 'columns are in another order'}. "
+            "If the file is from an older version, materialize the asset again."
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Rows and what is known to be missing from them.
+
+    Attributes:
+        schema: what the columns mean.
+        rows: the data, with exactly the columns of the schema.
+        gaps: what could not be read, in words; empty when the read was complete.
+    """
+
+    schema: FrameSchema
+    rows: pl.DataFrame
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        return not self.gaps
+
+
+HEX_PROJECTS = FrameSchema(
+    "hex_projects",
+    {
+        "id": (pl.String, "UUID of the project or component, lower case"),
+        "type": (pl.String, "PROJECT or COMPONENT (an open set)"),
+        "title": (pl.String, "title as shown in Hex; not unique; the id when Hex has none"),
+        "description": (pl.String, "description, Markdown; null when empty"),
+        "owner_email": (pl.String, "owner; null when unknown"),
+        "creator_email": (pl.String, "creator; null when unknown"),
+        "status": (pl.String, "workspace-defined status name; null when none"),
+        "categories": (NAMES, "category names, sorted"),
+        "category_descriptions": (NAMES, "descriptions in the order of categories; null when none"),
+        "collections": (NAMES, "collection names from sharing, sorted"),
+        "created_at": (INSTANT, "when it was created"),
+        "last_edited_at": (INSTANT, "last edit of the draft"),
+        "last_published_at": (INSTANT, "last publication; null when never published"),
+        "archived_at": (INSTANT, "when it was archived; null when not"),
+        "trashed_at": (INSTANT, "when it was trashed; null when not"),
+        "last_viewed_at": (INSTANT, "last view of the published app"),
+        "views_all_time": (pl.Int64, "app views ever"),
+        "views_7_days": (pl.Int64, "app views of the last 7 days"),
+        "views_14_days": (pl.Int64, "app views of the last 14 days"),
+        "views_30_days": (pl.Int64, "app views of the last 30 days"),
+        "schedules": (NAMES, "enabled schedules in words, for example 'DAILY 06:30 +00:00'"),
+        "url": (pl.String, "page of the project in Hex; null when the org id is unknown"),
+    },
+)
+
+HEX_CELLS = FrameSchema(
+    "hex_cells",
+    {
+        "project_id": (pl.String, "project or component that holds the cell"),
+        "cell_id": (pl.String, "static id, stable across versions, lower case"),
+        "type": (pl.String, "SQL, CODE, MARKDOWN... (an open set)"),
+        "label": (pl.String, "label as shown in Hex; null when none"),
+        "data_connection_id": (pl.String, "connection of a SQL cell; null for dataframe SQL"),
+        "sql": (pl.String, "source of a SQL cell, literals masked; null otherwise"),
+        "output_dataframe": (pl.String, "dataframe a SQL cell writes; null otherwise"),
+        "version": (pl.String, "draft or published"),
+    },
+)
+
+HEX_DATA_CONNECTIONS = FrameSchema(
+    "hex_data_connections",
+    {
+        "id": (pl.String, "id of the data connection, lower case"),
+        "name": (pl.String, "name as shown in Hex"),
+        "type": (pl.String, "snowflake, bigquery, postgres... (an open set)"),
+        "database": (pl.String, "default database of a query; null when the type has none"),
+        "schema": (pl.String, "default schema of a query; null when none is set"),
+    },
+)
+
+WAREHOUSE_QUERY_HISTORY = FrameSchema(
+    "warehouse_query_history",
+    {
+        "service": (pl.String, "OpenMetadata database service"),
+        "dialect": (pl.String, "sqlglot dialect of the SQL"),
+        "database": (pl.String, "session database at execution; null when unknown"),
+        "schema": (pl.String, "session schema at execution; null when unknown"),
+        "project_id": (pl.String, "Hex project named by the comment, lower case"),
+        "cell_id": (pl.String, "Hex cell named by the comment; null when it names none"),
+        "sql": (pl.String, "statement without the Hex comment, literals masked"),
+        "sql_key": (pl.String, "SHA-256 of the masked statement, hexadecimal"),
+        "executions": (pl.Int64, "how often it ran in the window"),
+        "first_seen": (INSTANT, "first execution in the window"),
+        "last_seen": (INSTANT, "last execution in the window"),
+        "contexts": (NAMES, "Hex contexts it ran in (SCHEDULED_RUN, ...), sorted"),
+        "users": (pl.Int64, "distinct users that ran it"),
+        "sample_query_id": (pl.String, "warehouse id of one execution; null when the log has none"),
+    },
+)
+
+CATALOG_TABLES = FrameSchema(
+    "catalog_tables",
+    {
+        "service": (pl.String, "database service, unquoted"),
+        "database": (pl.String, "database, unquoted, exact case"),
+        "schema": (pl.String, "schema, unquoted, exact case"),
+        "table": (pl.String, "table or view, unquoted, exact case"),
+        "table_fqn": (pl.String, "fully qualified name, quoted where OpenMetadata quotes"),
+        "table_id": (pl.String, "UUID in OpenMetadata"),
+        "columns": (NAMES, "column names in exact case, in the table's order"),
+    },
+)
+
+LINEAGE_EDGES = FrameSchema(
+    "lineage_edges",
+    {
+        "project_id": (pl.String, "Hex project that reads the table"),
+        "cell_id": (pl.String, "cell that reads it; null when the evidence names none"),
+        "service": (pl.String, "database service of the table"),
+        "table_fqn": (pl.String, "table that is read"),
+        "table_id": (pl.String, "its UUID in OpenMetadata"),
+        "columns": (NAMES, "columns read, exact case; empty when unknown"),
+        "evidence": (NAMES, "what shows the edge: query_history, ..., sorted"),
+        "executions": (pl.Int64, "executions seen"),
+        "last_seen": (INSTANT, "latest execution seen; null without query history"),
+        "sql": (pl.String, "one masked statement that shows the edge"),
+    },
+)
+
+UNRESOLVED_REFERENCES = FrameSchema(
+    "unresolved_references",
+    {
+        "project_id": (pl.String, "Hex project that holds the reference"),
+        "reference": (
+            pl.String,
+            "table name as written, or the statement's key if it did not parse",
+        ),
+        "reason": (pl.String, "why it was not linked, from a closed set (lineage/resolve.py)"),
+        "detail": (pl.String, "candidates, parser position or what else helps to mend it"),
+        "executions": (pl.Int64, "executions seen"),
+        "last_seen": (INSTANT, "latest execution seen"),
+    },
+)
+
+OPENMETADATA_ENTITIES = FrameSchema(
+    "openmetadata_entities",
+    {
+        "kind": (pl.String, "service, classification, tag, dashboard, edge"),
+        "fqn": (pl.String, "fully qualified name; an edge reads 'table_fqn -> dashboard_fqn'"),
+        "action": (pl.String, "create, update, unchanged, delete, restore, skip"),
+        "reason": (pl.String, "why this action: changed fields, what was missing, which guard"),
+        "outcome": (pl.String, "done, planned, failed: <error>, or unchanged"),
+    },
+)
