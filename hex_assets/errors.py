@@ -25,7 +25,10 @@ cross process boundaries. No error text holds a token, a password or a SQL liter
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from hex_assets.frames import Frame
 
 
 class HexAssetsError(Exception):
@@ -168,4 +171,17 @@ class FrameError(HexAssetsError):
 
 
 class PublishError(HexAssetsError):
-    """Some entities could not be published; the first ten are named."""
+    """Some entities could not be published; the first ten are named.
+
+    Attributes:
+        frame: ``openmetadata_entities`` with the outcome of every entity.
+    """
+
+    def __init__(self, message: str, frame: Frame, transient: bool = False) -> None:
+        super().__init__(message, frame, transient)
+        self.message = message
+        self.frame = frame
+        self.transient = transient  # type: ignore[misc]
+
+    def __str__(self) -> str:
+        return self.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from hex_assets.errors import (
     TokenRejected,
     UnreadableAnswer,
 )
+
+_HEADER_TEXT = re.compile(r"[!-~]+")
+"""Visible ASCII. httpx would quote a token with anything else in its error text."""
+
+_PLAN_WORDS = re.compile(r"\b(plan|enterprise)\b", re.IGNORECASE)
 
 _RESET_HEADERS = ("ratelimit-reset", "x-ratelimit-reset")
 _EPOCH_FLOOR = 1_000_000_000
@@ -151,7 +157,17 @@ class JsonApi:
     ) -> Any:
         self._acquire(group)
         request = f"{method} {path}"
-        headers = {"Authorization": f"Bearer {self._bearer()}", "Accept": "application/json"}
+        token = self._bearer().strip()
+        if not _HEADER_TEXT.fullmatch(token):
+            raise TokenRejected(
+                self._system,
+                request,
+                None,
+                "the token is empty or holds a character that no token has; nothing was sent",
+                hint=self._hint(TokenRejected),
+                during=during,
+            )
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         if content_type:
             headers["Content-Type"] = content_type
         self.requests_sent += 1
@@ -208,7 +224,7 @@ class JsonApi:
 
 
 def _kind_of(status: int, detail: str) -> type[RequestError]:
-    if status == 403 and ("plan" in detail.lower() or "enterprise" in detail.lower()):
+    if status == 403 and _PLAN_WORDS.search(detail):
         return PlanMissing
     known = {401: TokenRejected, 403: PermissionMissing, 404: NotFound, 429: RateLimited}
     if status in known:

@@ -1,0 +1,1 @@
+"""Hex: what the workspace holds, read from Hex's public REST API."""
