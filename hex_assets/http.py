@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 from hex_assets.errors import (
     ConnectionFailed,
@@ -140,9 +140,8 @@ class JsonApi:
         if isinstance(error, RequestError) and error.retry_after is not None:
             return error.retry_after
         first = self._retry.backoff_seconds
-        backoff = wait_exponential_jitter(
-            initial=first, max=self._retry.longest_wait_seconds, jitter=first / 2
-        )
+        longest = self._retry.longest_wait_seconds
+        backoff = wait_exponential(multiplier=first, max=longest) + wait_random(0, first / 2)
         return backoff(state)
 
     def _send_once(
