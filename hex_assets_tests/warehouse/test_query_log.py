@@ -1,0 +1,262 @@
+"""Query log files of each format, local and remote, whole and damaged."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from upath import UPath
+
+from hex_assets.errors import WarehouseError
+from hex_assets.warehouse.history import read_query_history
+from hex_assets.warehouse.query_log import QueryLogReader
+from hex_assets.warehouse.reader import Window
+from hex_assets_tests.warehouse.comments import PROJECT, comment, trace_id
+from hex_assets_tests.warehouse.logs import NOON, WINDOW, entry, query_log
+
+Rows = list[dict[str, Any]]
+
+
+def reader(path: Path | str, **settings: Any) -> QueryLogReader:
+    known: dict[str, Any] = {"service": "warehouse", "path": str(path), "dialect": "snowflake"}
+    return QueryLogReader(**(known | settings))
+
+
+def read(log: QueryLogReader, window: Window = WINDOW) -> pl.DataFrame:
+    return pl.concat([batch.rows for batch in log.read(window)])
+
+
+def write(path: Path, rows: Rows) -> Path:
+    """The rows in the format of the suffix; times as ISO 8601 where it has no type for them."""
+    plain = [
+        {
+            key: value.isoformat() if isinstance(value, datetime) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
+    opened = gzip.open if path.suffix == ".gz" else open
+    if ".parquet" in path.name:
+        pl.DataFrame(rows).write_parquet(path)
+    elif ".csv" in path.name:
+        with opened(path, "wt", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, list(plain[0]))
+            table.writeheader()
+            table.writerows(plain)
+    else:
+        with opened(path, "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in plain)
+    return path
+
+
+NAMES = ["log.parquet", "log.csv", "log.csv.gz", "log.jsonl", "log.jsonl.gz", "log.ndjson"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_formats(tmp_path: Path, name: str) -> None:
+    log = reader(write(tmp_path / name, query_log()))
+    ids = sorted(read(log)["sample_query_id"])
+    wanted = [*range(1, 15), 20, 21, 22, 27]
+    assert ids == [f"q{run:03}" for run in wanted]
+    assert log.check() == "1 file found, columns are there"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_statement_of_a_megabyte(tmp_path: Path, name: str) -> None:
+    items = ", ".join(f"'{number:06}'" for number in range(105_000))
+    text = f"SELECT a FROM t WHERE b IN ({items})\n{comment()}"
+    assert len(text) > 1_000_000
+    log = reader(write(tmp_path / name, [entry(1, text)]))
+    rows = read_query_history([log], WINDOW).frame.rows
+    assert rows["sql"].to_list() == ["SELECT a FROM t WHERE b IN ('?')"]
+
+
+def test_globs_and_other_suffixes(tmp_path: Path) -> None:
+    (tmp_path / "day=1").mkdir()
+    (tmp_path / "day=2").mkdir()
+    write(tmp_path / "day=1" / "a.jsonl", [entry(1, f"SELECT 1 {comment()}")])
+    write(tmp_path / "day=2" / "b.jsonl", [entry(2, f"SELECT 1 {comment()}")])
+    (tmp_path / "day=2" / "c.jsonl").write_text("")
+    log = reader(tmp_path / "*" / "*.jsonl")
+    assert read(log)["sample_query_id"].to_list() == ["q001", "q002"]
+    assert log.check() == "3 files found, columns are there"
+    odd = (tmp_path / "day=1" / "a.jsonl").rename(tmp_path / "log[1].txt")
+    assert read(reader(odd, format="jsonl")).height == 1
+    with pytest.raises(WarehouseError, match="Set `format`"):
+        read(reader(odd))
+
+
+def test_a_remote_file_system(tmp_path: Path) -> None:
+    local = write(tmp_path / "log.parquet", query_log())
+    remote = UPath("memory://logs/one.parquet")
+    remote.parent.mkdir(exist_ok=True)
+    remote.write_bytes(local.read_bytes())
+    try:
+        assert read(reader("memory://logs/one.parquet")).height == 18
+        assert read(reader("memory://logs/*.parquet")).height == 18
+    finally:
+        remote.unlink()
+
+
+def test_other_column_names(tmp_path: Path) -> None:
+    rows = [{"SQL": f"SELECT 1 {comment()}", "START_TIME": NOON, "job": 7, "other": 1.5}]
+    log = reader(write(tmp_path / "a.parquet", rows), columns={"query_text": "SQL"})
+    found = read(log).row(0, named=True)
+    assert (found["sample_query_id"], found["user"], found["first_seen"]) == (None, None, NOON)
+    log = reader(tmp_path / "a.parquet", columns={"query_text": "SQL", "query_id": "job"})
+    assert read(log)["sample_query_id"].to_list() == ["7"]
+
+
+@pytest.mark.parametrize("name", ["log.parquet", "log.csv", "log.jsonl"])
+def test_missing_columns_are_named(tmp_path: Path, name: str) -> None:
+    path = write(
+        tmp_path / name, [{"sql": "SELECT 'Ann'", "at": "2026-11-20", "database_name": "d"}]
+    )
+    with pytest.raises(WarehouseError) as raised:
+        read(reader(path))
+    assert f"{name} has no column query_text, start_time; it has sql, at" in str(raised.value)
+    assert "columns: {query_text: ..., start_time: ...}" in raised.value.hint
+    columns = {"query_text": "sql", "start_time": "at", "user_name": "who"}
+    with pytest.raises(WarehouseError, match="has no column who"):
+        read(reader(path, columns=columns))
+    with pytest.raises(WarehouseError, match="unknown keys: sql"):
+        read(reader(path, columns={"sql": "sql"}))
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-11-20T12:00:00Z",
+        "2026-11-20 12:00:00",
+        "2026-11-20 12:00:00.000000 UTC",
+        "2026-11-20 13:00:00.000 +0100",
+        "2026-11-20T06:30:00.000-05:30",
+        "2026-11-20 14:00:00+02",
+        "1795176000",
+        "1795176000000",
+        "1795176000000000",
+        "1795176000000000000",
+    ],
+)
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.parquet"])
+def test_times_are_read_to_utc(tmp_path: Path, name: str, time: str) -> None:
+    rows = [{"query_text": f"SELECT 1 {comment()}", "start_time": time}]
+    if time.isdigit() and name != "log.csv":
+        rows[0]["start_time"] = int(time)  # type: ignore[assignment]
+    assert read(reader(write(tmp_path / name, rows)))["first_seen"].to_list() == [NOON]
+
+
+def test_typed_times_are_read_to_utc(tmp_path: Path) -> None:
+    for number, times in enumerate(
+        [
+            pl.Series([datetime(2026, 11, 20, 12)], dtype=pl.Datetime("ms")),
+            pl.Series([datetime(2026, 11, 20, 12)], dtype=pl.Datetime("ns")),
+            pl.Series([NOON]).dt.convert_time_zone("Asia/Tokyo"),
+        ]
+    ):
+        path = tmp_path / f"{number}.parquet"
+        pl.DataFrame({"query_text": [f"SELECT 1 {comment()}"], "start_time": times}).write_parquet(
+            path
+        )
+        assert read(reader(path))["first_seen"].to_list() == [NOON]
+
+
+def test_unreadable_times_are_a_gap(tmp_path: Path) -> None:
+    rows: Rows = [
+        {"query_text": f"SELECT {run} {comment()}", "start_time": time}
+        for run, time in enumerate(["2026-11-20 12:00:00", "yesterday", "2026-11-20 12:00 PST", ""])
+    ]
+    history = read_query_history([reader(write(tmp_path / "log.csv", rows))], WINDOW)
+    assert history.figures.executions == 1
+    assert history.frame.gaps == ("warehouse: 3 executions in log.csv have no readable start_time",)
+    assert not history.frame.complete
+
+
+@pytest.mark.parametrize(
+    ("status", "counts"),
+    [
+        *((status, True) for status in ["SUCCESS", "DONE", "FINISHED", "QueryFinish", "ok", None]),
+        *((status, False) for status in ["FAIL", "Failed", "canceled", "ERROR", "QueryStart"]),
+        *((status, False) for status in ["ExceptionWhileProcessing", "RUNNING", "INCIDENT"]),
+    ],
+)
+def test_statuses(tmp_path: Path, status: str | None, counts: bool) -> None:
+    row = entry(1, f"SELECT 1 {comment()}", execution_status=status)
+    history = read_query_history([reader(write(tmp_path / "log.jsonl", [row]))], WINDOW)
+    assert history.figures.executions == int(counts)
+
+
+@pytest.mark.parametrize("name", ["log.parquet", "log.csv.gz", "log.jsonl", "log.jsonl.gz"])
+def test_a_file_cut_short_is_an_error(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, query_log() * 50)
+    path.write_bytes(path.read_bytes()[:-25])
+    with pytest.raises(WarehouseError, match="cut short") as raised:
+        read(reader(path))
+    assert "orders" not in f"{raised.value!r}"
+    assert raised.value.__cause__ is None
+
+
+DAMAGED = ["a,b\n'Ann',2,3\n", '{"query_text": "Ann", "start_time": \n', "Ann\n" * 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(name, text) for name in ("log.csv", "log.parquet", "log.jsonl") for text in DAMAGED]
+    + [("log.csv", ""), ("log.parquet", "")],
+)
+def test_damaged_files_are_errors(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(WarehouseError) as raised:
+        read(reader(path))
+    assert "log" in raised.value.problem
+    if name != "log.csv":
+        assert "Ann" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("nowhere/*.parquet", "there is no query log file"),
+        ("nowhere/log.parquet", "there is no query log file"),
+        (".", "there is no query log file"),
+        ("klingon://logs/a.parquet?sig=s3cr3t", "cannot be reached"),
+    ],
+)
+def test_no_file(path: str, problem: str) -> None:
+    with pytest.raises(WarehouseError, match=problem) as raised:
+        reader(path).check()
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_types_that_change_after_the_first_lines(tmp_path: Path) -> None:
+    rows = [entry(run % 60, f"SELECT 1 {comment()}", query_id=run) for run in range(2_000)]
+    rows.append({**entry(1, f"SELECT 1 {comment()}", query_id="job_x"), "new": [1]})
+    found = read(reader(write(tmp_path / "log.jsonl", rows)))
+    assert found.height == 2_001
+    assert "job_x" in found["sample_query_id"]
+
+
+def test_large_logs_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hex_assets.warehouse.query_log._ROWS_PER_BATCH", 100)
+    rows = [entry(0, f"SELECT 1 {comment(trace_id=trace_id(run))}") for run in range(1_000)]
+    log = reader(write(tmp_path / "log.parquet", rows))
+    heights = [batch.rows.height for batch in log.read(WINDOW)]
+    assert sum(heights) == 1_000
+    assert max(heights) <= 100
+    (row,) = read_query_history([log], WINDOW).frame.rows.rows(named=True)
+    assert (row["executions"], row["project_id"]) == (1_000, PROJECT)
+
+
+def test_the_window_is_half_open(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", [entry(0, f"SELECT 1 {comment()}")])
+    later = datetime(2026, 11, 20, 13, tzinfo=timezone.utc)
+    earlier = datetime(2026, 11, 20, 11, tzinfo=timezone.utc)
+    assert read(reader(path), Window(NOON, later)).height == 1
+    assert list(reader(path).read(Window(earlier, NOON))) == []
