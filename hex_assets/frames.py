@@ -189,6 +189,10 @@ LINEAGE_EDGES = FrameSchema(
         "executions": (pl.Int64, "executions seen"),
         "last_seen": (INSTANT, "latest execution seen; null without query history"),
         "sql": (pl.String, "one masked statement that shows the edge"),
+        "resolution": (
+            pl.String,
+            "exact, or inferred: a part of the name was unknown and only this table fitted",
+        ),
     },
 )
 

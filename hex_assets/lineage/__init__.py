@@ -1,0 +1,1 @@
+"""Stage 3: SQL to the tables it reads, and those to tables of the catalog."""

@@ -1,0 +1,518 @@
+"""SQL text to the tables it reads.
+
+A text is taken apart by statement, so that one statement that sqlglot cannot parse does not hide
+what the others read. Nothing that a text can hold raises: what was not understood is part of the
+result.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+from sqlglot import Token, TokenType, exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ParseError, SqlglotError, TokenError
+
+from hex_assets.lineage.names import (
+    Name,
+    Session,
+    TableName,
+    fold,
+    has_two_levels,
+    session_of,
+    table_folding,
+)
+from hex_assets.lineage.reads import (
+    PARSER_BUGS,
+    Dropped,
+    Made,
+    NotAStatement,
+    Read,
+    Step,
+    Unread,
+    Use,
+    steps_of,
+)
+from hex_assets.lineage.resolve import Reason
+
+MAX_CHARACTERS = 1_000_000
+"""Longest text that is parsed by default; no warehouse in use accepts longer queries."""
+
+_MAX_DEPTH = 250
+"""Deepest nesting that is parsed: sqlglot[c] overflows the C stack of a thread near 10,000."""
+
+_NODES, _NODES_PER_TOKEN = 200_000, 20
+"""Bounds sqlglot's backtracking, which is exponential in ``a JOIN b JOIN c ...`` without ON."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One table that a text reads, and the session at that place of the text."""
+
+    table: TableName
+    session: Session
+
+
+@dataclass(frozen=True)
+class References:
+    """What a text reads.
+
+    Attributes:
+        tables: each table once, in reading order.
+        unread: what could not be told from the text; empty when ``tables`` is the whole truth.
+    """
+
+    tables: tuple[Reference, ...]
+    unread: tuple[Unread, ...]
+
+
+@dataclass(frozen=True)
+class Script:
+    """A parsed text: what its statements read, make and change, one after the other.
+
+    It does not depend on the session it ran in, so one parse serves all sessions.
+    """
+
+    dialect: str
+    steps: tuple[Step, ...]
+
+    @property
+    def parsed(self) -> bool:
+        """Whether every statement was understood."""
+        return not any(
+            isinstance(step, Unread) and step.reason is Reason.NOT_PARSED for step in self.steps
+        )
+
+    def references(self, session: Session) -> References:
+        """The tables it reads when run in that session, without those it made itself before."""
+        tables: dict[Reference, None] = {}
+        unread: dict[Unread, None] = {}
+        made: set[tuple[str | None, ...]] = set()
+        for step in self.steps:
+            if isinstance(step, Read):
+                if self._identity(step.table, session) not in made:
+                    tables[Reference(step.table, session)] = None
+            elif isinstance(step, Unread):
+                unread[step] = None
+            elif isinstance(step, Made):
+                made.add(self._identity(step.table, session))
+            elif isinstance(step, Dropped):
+                made.discard(self._identity(step.table, session))
+            else:
+                session = self._changed(session, step)
+        return References(tuple(tables), tuple(unread))
+
+    def _identity(self, table: TableName, session: Session) -> tuple[str | None, ...]:
+        """Database, schema and table, as far as they are known."""
+        parts = [fold(part, table_folding(self.dialect)) for part in table.parts]
+        if len(parts) > 1 and parts[-2].lower() in _TEMPORARY_SCHEMAS:
+            parts = parts[-1:]
+        if len(parts) == 1:
+            parts.insert(0, session.schemas[0] if session.schemas else "")
+        if len(parts) == 2:
+            parts.insert(0, session.database or "")
+        return tuple(part or None for part in parts)
+
+    def _changed(self, session: Session, use: Use) -> Session:
+        folding = table_folding(self.dialect)
+        database, path = session.database, session
+        if use.forget_database:
+            database = None
+        elif use.database is not None:
+            database = fold(use.database, folding)
+        if use.schemas is not None:
+            schemas = tuple(fold(schema, folding) for schema in use.schemas)
+            path = Session(database, schemas)
+            if len(schemas) == 1:
+                path = session_of(self.dialect, None, schemas[0])
+        return replace(path, database=None if has_two_levels(self.dialect) else database)
+
+
+def table_references(
+    sql: str,
+    dialect: str,
+    database: str | None = None,
+    schema: str | None = None,
+    max_characters: int = MAX_CHARACTERS,
+) -> References:
+    """The tables that a text reads.
+
+    Args:
+        sql: one or more statements.
+        dialect: sqlglot's name of the dialect.
+        database: current database when the text ran; None when unknown.
+        schema: current schema when the text ran; None when unknown.
+        max_characters: longer texts are not parsed, and the result says so.
+
+    Raises:
+        ValueError: sqlglot knows no such dialect.
+    """
+    script = parse(sql, dialect, max_characters)
+    return script.references(session_of(dialect, database, schema))
+
+
+def parse(sql: str, dialect: str, max_characters: int = MAX_CHARACTERS) -> Script:
+    """Parse a text once, for any session.
+
+    Raises:
+        ValueError: sqlglot knows no such dialect.
+    """
+    Dialect.get_or_raise(dialect)
+    if len(sql) > max_characters:
+        problem = f"longer than {max_characters:,} characters"
+        return Script(dialect, (Unread(Reason.NOT_PARSED, "", problem),))
+    silence = _parsing.set(True)
+    try:
+        return Script(dialect, tuple(_Text(sql, dialect).steps()))
+    finally:
+        _parsing.reset(silence)
+
+
+class _NotUnderstood(Exception):
+    """A statement is none that we, or sqlglot, understand; the argument says why."""
+
+
+_TEMPORARY_SCHEMAS = frozenset({"_session", "pg_temp"})
+
+_WHOLE_TEXTS = frozenset({"tsql", "fabric"})
+"""Their blocks reach across semicolons, and sqlglot parses them."""
+
+_SCHEMAS_BY_SET = frozenset({"duckdb", "materialize", "postgres", "redshift", "risingwave"})
+
+_STATEMENT = frozenset(
+    {
+        TokenType.CREATE,
+        TokenType.DELETE,
+        TokenType.INSERT,
+        TokenType.MERGE,
+        TokenType.SELECT,
+        TokenType.UPDATE,
+        TokenType.WITH,
+    }
+)
+_QUERY = frozenset({TokenType.SELECT, TokenType.WITH})
+_OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE})
+_CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END})
+_NESTED_TYPES = frozenset({"ARRAY", "LIST", "MAP", "OBJECT", "STRUCT"})
+_BRANCH = frozenset({"DO", "ELSE", "LOOP", "THEN"})
+
+_BLOCKS = frozenset({"BEGIN", "ELSE", "LOOP", "REPEAT"})
+"""Words of a script that stand before a statement."""
+
+_TRANSACTION = frozenset(
+    "DEFERRED EXCLUSIVE IMMEDIATE ISOLATION NOT READ TRAN TRANSACTION WORK".split()
+)
+
+_WRAPPERS = frozenset({"DECLARE", "EXPLAIN", "PREPARE", "USING"})
+"""Words that stand, with options between, before the statement to explain, prepare or run."""
+
+_SCRIPTING = frozenset(
+    "CASE DECLARE ELSEIF ELSIF EXCEPTION FOR IF LET RETURN UNTIL WHEN WHILE".split()
+)
+"""Words of a script that may hold queries as conditions and statements as branches."""
+
+_NEVER_READ = frozenset("COMMENT DENY END GRANT REVOKE SHOW".split())
+"""Commands that read no table, although words such as SELECT may stand in them."""
+
+_SELDOM_READ = frozenset(
+    "ABORT ADD ALTER ANALYZE ATTACH BREAK CHECKPOINT CLEAR CLOSE CLUSTER COMMIT CONTINUE "
+    "DEALLOCATE DETACH DISCARD DROP FLUSH GET INSTALL ITERATE KILL LEAVE LIST LISTEN LOAD LOCK LS "
+    "MSCK NOTIFY OPTIMIZE PRAGMA PUT RAISE REINDEX RELEASE REMOVE RESET RM ROLLBACK SAVEPOINT SET "
+    "START SYSTEM TRUNCATE UNCACHE UNDROP UNLISTEN UNLOCK UNSET USE VACUUM".split()
+)
+"""Commands that read no table unless a query stands in them."""
+
+_COPIES = frozenset({"CLONE", "COPY", "FROM"})
+
+_MASKED = "?"
+
+
+class _Text:
+    """One text being taken apart."""
+
+    def __init__(self, sql: str, dialect: str) -> None:
+        self.sql = sql
+        self.dialect = dialect
+        self.sqlglot = Dialect.get_or_raise(dialect)
+
+    def steps(self) -> Iterator[Step]:
+        try:
+            tokens = self._tokens()
+        except (_NotUnderstood, TokenError) as error:
+            yield _not_parsed(_blame(error))
+            return
+        statements = [tokens] if self.dialect in _WHOLE_TEXTS else list(_statements(tokens))
+        for number, statement in enumerate(statements, start=1):
+            place = f"statement {number}: " if len(statements) > 1 else ""
+            try:
+                yield from self._statement(statement)
+            except (_NotUnderstood, NotAStatement, SqlglotError) as error:
+                yield _not_parsed(place + _blame(error))
+            except RecursionError:
+                yield _not_parsed(place + "nested too deeply")
+
+    def _tokens(self) -> list[Token]:
+        try:
+            return self.sqlglot.tokenize(self.sql)
+        except PARSER_BUGS as error:
+            raise _NotUnderstood(_fault(error)) from error
+
+    def _statement(self, tokens: Sequence[Token]) -> list[Step]:
+        if not tokens:
+            return []
+        if self.dialect in _WHOLE_TEXTS:
+            return self._trees(tokens)
+        word = _word(tokens[0])
+        if word == "END":
+            return []
+        if word in _BLOCKS and tokens[0].token_type is not TokenType.COMMAND:
+            return self._block(tokens[1:])
+        if word == "SET":
+            use = _session_set(tokens, self.dialect)
+            if use is not None:
+                return [use]
+        try:
+            return self._trees(tokens)
+        except (NotAStatement, SqlglotError):
+            if word not in _SCRIPTING:
+                raise
+            return self._queries(tokens[1:]) or []
+
+    def _trees(self, tokens: Sequence[Token]) -> list[Step]:
+        if self._may_be_deep() and _depth(tokens) > _MAX_DEPTH:
+            raise _NotUnderstood(f"nested more than {_MAX_DEPTH} levels deep")
+        parser = self.sqlglot.parser(max_nodes=_NODES + _NODES_PER_TOKEN * len(tokens))
+        try:
+            trees = parser.parse(list(tokens), self.sql)
+        except PARSER_BUGS as error:
+            raise _NotUnderstood(_fault(error)) from error
+        if not any(trees):
+            raise NotAStatement
+        steps: list[Step] = []
+        for tree in trees:
+            if isinstance(tree, exp.Command):
+                inner = _Text(_text_of(tree), self.dialect)
+                steps += inner.command(tree.name.upper().split(" ")[0])
+            elif tree is not None:
+                steps += steps_of(tree, self.dialect)
+        return steps
+
+    def _may_be_deep(self) -> bool:
+        """A bound without tokens, which few texts exceed."""
+        opened = sum(self.sql.count(sign) for sign in "([{<") + self.sql.upper().count("CASE")
+        return opened > _MAX_DEPTH
+
+    def command(self, word: str) -> list[Step]:
+        """The text as what stands behind a command that sqlglot leaves unparsed."""
+        if word in _NEVER_READ:
+            return []
+        tokens = self._tokens()
+        if word in _BLOCKS:
+            return self._block(tokens)
+        sql = _sql_in_string(word, tokens)
+        if sql is not None:
+            return list(_Text(sql, self.dialect).steps())
+        if word in _WRAPPERS:
+            start = next(_statement_starts(tokens), None)
+            if start is not None:
+                return self._statement(tokens[start:])
+        steps = self._queries(tokens)
+        if steps is not None:
+            return steps
+        copies = {_word(token) for token in tokens} & _COPIES
+        if word in _SELDOM_READ | _SCRIPTING or (word == "CREATE" and not copies):
+            return []
+        raise _NotUnderstood(f"{word} does not say what it reads")
+
+    def _block(self, tokens: Sequence[Token]) -> list[Step]:
+        if not tokens or _word(tokens[0]) in _TRANSACTION:
+            return []
+        return self._statement(tokens)
+
+    def _queries(self, tokens: Sequence[Token]) -> list[Step] | None:
+        """Steps of the queries that stand somewhere in the tokens; None if there are none."""
+        queries = list(_queries(tokens))
+        return [step for query in queries for step in self._trees(query)] if queries else None
+
+
+def _statements(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    statement: list[Token] = []
+    for token in tokens:
+        if token.token_type is not TokenType.SEMICOLON:
+            statement.append(token)
+        elif statement:
+            yield statement
+            statement = []
+    if statement:
+        yield statement
+
+
+def _word(token: Token) -> str:
+    return token.text.upper()
+
+
+def _depth(tokens: Sequence[Token]) -> int:
+    """How deep parentheses, brackets, CASE and nested types go."""
+    deepest = depth = types = 0
+    before = ""
+    for token in tokens:
+        kind = token.token_type
+        if kind in _OPENING:
+            depth += 1
+        elif kind in _CLOSING:
+            depth = max(depth - 1, 0)
+        elif kind is TokenType.LT and before in _NESTED_TYPES:
+            types += 1
+        elif kind is TokenType.GT and types:
+            types -= 1
+        deepest = max(deepest, depth + types)
+        before = _word(token) if kind not in (TokenType.STRING, TokenType.NUMBER) else ""
+    return deepest
+
+
+def _begins_query(tokens: Sequence[Token], start: int) -> bool:
+    """Whether SELECT or WITH stands there, and WITH is not that of options."""
+    if tokens[start].token_type is TokenType.SELECT:
+        return True
+    if tokens[start].token_type is not TokenType.WITH or start + 2 >= len(tokens):
+        return False
+    name, then = tokens[start + 1], tokens[start + 2]
+    if name.token_type is TokenType.L_PAREN:
+        return False
+    return _word(name) == "RECURSIVE" or _word(then) in ("AS", "(")
+
+
+def _statement_starts(tokens: Sequence[Token]) -> Iterator[int]:
+    """Where statements begin outside of parentheses, or directly inside of them."""
+    depth = 0
+    for place, token in enumerate(tokens):
+        kind = token.token_type
+        if depth == 0:
+            if kind in _QUERY:
+                if _begins_query(tokens, place):
+                    yield place
+            elif kind in _STATEMENT:
+                yield place
+            elif kind is TokenType.L_PAREN and place + 1 < len(tokens):
+                if _begins_query(tokens, place + 1):
+                    yield place
+        depth += (kind in _OPENING) - (kind in _CLOSING)
+
+
+def _queries(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """The outermost queries that stand somewhere in the tokens."""
+    depth = 0
+    start: int | None = None
+    base = 0
+    for place, token in enumerate(tokens):
+        kind = token.token_type
+        after = max(depth + (kind in _OPENING) - (kind in _CLOSING), 0)
+        if start is None:
+            if kind in _QUERY and _begins_query(tokens, place):
+                start, base = place, depth
+        elif after < base or (depth == base == 0 and _word(token) in _BRANCH):
+            yield tokens[start:place]
+            start = None
+        depth = after
+    if start is not None:
+        yield tokens[start:]
+
+
+def _sql_in_string(word: str, tokens: Sequence[Token]) -> str | None:
+    """The statement that a command holds as a string, if it is of that kind."""
+    place = {"EXECUTE": 1, "UNLOAD": 1, "PREPARE": 2}.get(word, len(tokens))
+    if place >= len(tokens) or tokens[place].token_type is not TokenType.STRING:
+        return None
+    if word == "EXECUTE" and _word(tokens[0]) != "IMMEDIATE":
+        return None
+    if tokens[place].text == _MASKED:
+        raise _NotUnderstood(f"the statement of {word} is not in the text")
+    return tokens[place].text
+
+
+def _session_set(tokens: Sequence[Token], dialect: str) -> Use | None:
+    """The step of a SET that changes where names are looked up; None for any other SET."""
+    if dialect in _SCHEMAS_BY_SET:
+        return _search_path(tokens)
+    words = [_word(token) for token in tokens]
+    if dialect != "bigquery" or words[1:3] != ["@", "@"]:
+        return None
+    known = words[4:5] == ["="] and len(tokens) == 6 and tokens[5].text != _MASKED
+    name = Name(tokens[-1].text, quoted=True)
+    if words[3:4] == ["DATASET_ID"]:
+        return Use(schemas=(name,) if known else ())
+    if words[3:4] == ["DATASET_PROJECT_ID"]:
+        return Use(database=name) if known else Use(forget_database=True)
+    return None
+
+
+def _search_path(tokens: Sequence[Token]) -> Use | None:
+    """The step of ``SET search_path`` or ``SET SCHEMA``."""
+    words = [_word(token) for token in tokens]
+    place = 2 if words[1:2] in (["SESSION"], ["LOCAL"]) else 1
+    if words[place : place + 1] not in (["SEARCH_PATH"], ["SCHEMA"]):
+        return None
+    place += 1
+    if words[place : place + 1] in (["TO"], ["="]):
+        place += 1
+    schemas = []
+    for token in tokens[place:]:
+        if token.token_type is TokenType.COMMA or token.text == "$user":
+            continue
+        quoted = token.token_type in (TokenType.IDENTIFIER, TokenType.STRING)
+        if token.text == _MASKED or not (quoted or re.fullmatch(r"\w+", token.text)):
+            return Use(schemas=())
+        schemas.append(Name(token.text, quoted))
+    if [schema.text.upper() for schema in schemas] == ["DEFAULT"]:
+        return Use(schemas=())
+    return Use(schemas=tuple(schemas))
+
+
+def _text_of(command: exp.Command) -> str:
+    text = command.args.get("expression")
+    return text.name if isinstance(text, exp.Expr) else str(text or "")
+
+
+def _not_parsed(detail: str) -> Unread:
+    return Unread(Reason.NOT_PARSED, "", detail)
+
+
+def _fault(error: Exception) -> str:
+    return f"sqlglot failed with {type(error).__name__}"
+
+
+_TOKEN = re.compile(r"<Token token_type: (?:TokenType\.)?(\w+).*", re.DOTALL)
+_CLASS = re.compile(r"<class '[\w.]*?(\w+)'>")
+_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
+_POSITION = re.compile(r"from (\d+):(\d+)")
+
+
+def _blame(error: Exception) -> str:
+    """What sqlglot says, without what it quotes from the text."""
+    if isinstance(error, ParseError) and error.errors:
+        first = error.errors[0]
+        words = _TOKEN.sub(r"\1", str(first.get("description") or ""))
+        words = _QUOTED.sub("...", _CLASS.sub(r"\1", words)).split(", got ")[0]
+        return f"line {first.get('line')}, column {first.get('col')}: {words.strip()}"
+    if isinstance(error, TokenError):
+        position = _POSITION.search(str(error.__cause__ or ""))
+        place = f"line {position[1]}, column {position[2]}: " if position else ""
+        return f"{place}a quote or comment has no end"
+    if isinstance(error, _NotUnderstood):
+        return str(error)
+    return "this is no statement of the dialect"
+
+
+class _Silence(logging.Filter):
+    """Keeps out of the logs what sqlglot says about our texts, because it quotes them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _parsing.get()
+
+
+_parsing = ContextVar("_parsing", default=False)
+logging.getLogger("sqlglot").addFilter(_Silence())
