@@ -248,6 +248,16 @@ class Org(Wire):
     id: Id | None = None
 
 
+class TokenLife(Wire):
+    """How long a token lives.
+
+    Attributes:
+        exp: epoch seconds; None for a token that does not expire.
+    """
+
+    exp: float | None = None
+
+
 class Me(Wire):
     """Whose token it is (Hex API, Me).
 
@@ -258,6 +268,7 @@ class Me(Wire):
     id: Id | None = None
     email: Text = None
     org: Org | None = None
+    token: TokenLife | None = None
 
 
 @dataclass(frozen=True)

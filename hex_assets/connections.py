@@ -1,0 +1,321 @@
+"""From a recipe to open connections, and a look at whether each of them works."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from hex_assets.errors import (
+    HexAssetsError,
+    NotFound,
+    PermissionMissing,
+    RecipeError,
+    RequestError,
+    ServerFailed,
+    WarehouseError,
+)
+from hex_assets.hex.client import HexClient
+from hex_assets.hex.models import Listing, Me
+from hex_assets.http import Retry
+from hex_assets.openmetadata import fqn
+from hex_assets.openmetadata.client import OpenMetadataClient
+from hex_assets.recipe import QueryLog, Recipe, SnowflakeConnection
+from hex_assets.warehouse.query_log import QueryLogReader
+from hex_assets.warehouse.reader import HistoryReader
+from hex_assets.warehouse.snowflake import SnowflakeReader
+
+_ONE_MORE_TRY = Retry(attempts=2, backoff_seconds=0.5, longest_wait_seconds=60.0)
+"""For checks, at which somebody is waiting."""
+
+_WAREHOUSES = "workflowConfig.config.hexAssets.warehouses"
+_TOKEN_KINDS = {"hxtp_": "personal token", "hxtw_": "workspace token"}
+_RENEW_WITHIN_DAYS = 14
+_OLDEST_OPENMETADATA = (1, 6)
+_MASK = re.compile(r"\*+")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a look at one connection found.
+
+    Attributes:
+        name: the connection, for example ``Hex`` or ``warehouse snowflake``.
+        status: ``warning`` when runs work but lack something.
+        found: one line, without secrets.
+        advice: what to do; empty when all is well.
+    """
+
+    name: str
+    status: Literal["ok", "warning", "failed"]
+    found: str
+    advice: str = ""
+
+
+def open_hex(recipe: Recipe, retry: Retry | None = None) -> HexClient:
+    """A client of the recipe's Hex workspace, to be closed by the caller.
+
+    Args:
+        retry: by default as the recipe says.
+
+    Raises:
+        RecipeError: host or token cannot be used.
+    """
+    return HexClient(
+        recipe.hex.host_port,
+        recipe.hex.token,
+        requests_per_minute=recipe.hex_assets.requests_per_minute,
+        retry=retry or _retry(recipe),
+    )
+
+
+def open_openmetadata(recipe: Recipe, retry: Retry | None = None) -> OpenMetadataClient:
+    """A client of the recipe's OpenMetadata, to be closed by the caller.
+
+    Args:
+        retry: by default as the recipe says.
+
+    Raises:
+        RecipeError: a certificate cannot be used.
+    """
+    connection = recipe.openmetadata
+    return OpenMetadataClient(
+        connection.host_port,
+        connection.jwt_token,
+        retry=retry or _retry(recipe),
+        verify=connection.verify(),
+        extra_headers={
+            name: value.get_secret_value() for name, value in connection.extra_headers.items()
+        },
+    )
+
+
+def _retry(recipe: Recipe) -> Retry:
+    settings = recipe.hex_assets.retry
+    return Retry(settings.attempts, settings.backoff_seconds, settings.longest_wait_seconds)
+
+
+def open_history_readers(recipe: Recipe) -> list[HistoryReader]:
+    """A reader of query history for each database service of the recipe's prefixes, in order.
+
+    Readers connect when they read, so there is nothing to close.
+
+    Raises:
+        RecipeError: a service has no usable connection, in the recipe or in OpenMetadata.
+        RequestError: OpenMetadata was asked for a connection and did not answer.
+    """
+    return [_history_reader(recipe, service) for service in recipe.database_services]
+
+
+def _history_reader(recipe: Recipe, service: str) -> HistoryReader:
+    connection = recipe.hex_assets.warehouses.get(service) or _stored_connection(recipe, service)
+    if isinstance(connection, QueryLog):
+        _refuse_unknown_dialect(service, connection.dialect)
+        return QueryLogReader(
+            service=service,
+            path=connection.path,
+            dialect=connection.dialect,
+            format=connection.format,
+            columns={str(ours): theirs for ours, theirs in connection.columns.items()},
+            storage_options=connection.storage_options,
+        )
+    tag = {} if connection.query_tag is None else {"query_tag": connection.query_tag}
+    return SnowflakeReader(
+        service=service,
+        account=connection.account,
+        username=connection.username,
+        password=connection.password,
+        private_key=connection.private_key,
+        private_key_passphrase=connection.snowflake_privatekey_passphrase,
+        oauth_token=connection.oauth_token,
+        role=connection.role,
+        warehouse=connection.warehouse,
+        database=connection.database,
+        account_usage_schema=connection.account_usage_schema,
+        client_session_keep_alive=connection.client_session_keep_alive,
+        session_parameters=connection.connection_options,
+        connection_arguments=connection.connection_arguments,
+        **tag,
+    )
+
+
+def _refuse_unknown_dialect(service: str, dialect: str) -> None:
+    from sqlglot import Dialects
+
+    known = {member.value for member in Dialects} - {""}
+    if dialect not in known:
+        nearest = difflib.get_close_matches(dialect.lower(), known, n=1)
+        advice = f"Did you mean {nearest[0]}?" if nearest else f"Choose of {sorted(known)}."
+        raise RecipeError(
+            f"{_WAREHOUSES}.{service}.dialect: is no SQL dialect known here. {advice}"
+        )
+
+
+def _stored_connection(recipe: Recipe, service: str) -> SnowflakeConnection:
+    """The connection stored with a service in OpenMetadata, which tells passwords to bots only.
+
+    Raises:
+        RecipeError: there is none that serves; the text names both ways to give one.
+        RequestError: OpenMetadata did not answer.
+    """
+    with open_openmetadata(recipe) as client:
+        stored = client.database_service(fqn.quote(service))
+    if stored is None:
+        raise _no_history(service, "OpenMetadata has no such database service")
+    if stored.service_type != "Snowflake":
+        raise _no_history(
+            service,
+            f"a {stored.service_type} service cannot be read through OpenMetadata's connection",
+        )
+    config = (stored.connection or {}).get("config")
+    if not isinstance(config, dict):
+        raise _no_history(service, "OpenMetadata stores no connection for it")
+    if any(isinstance(value, str) and _MASK.fullmatch(value) for value in config.values()):
+        raise _no_history(service, "OpenMetadata masks its passwords from whoever is not a bot")
+    known = {field.alias for field in SnowflakeConnection.model_fields.values()}
+    try:
+        return SnowflakeConnection.model_validate(
+            {"type": "Snowflake", **{key: config[key] for key in config if key in known}},
+            by_alias=True,
+            by_name=False,
+        )
+    except ValidationError as error:
+        fields = sorted({str(one["loc"][0]) for one in error.errors() if one["loc"]} or {"login"})
+        problem = f"the connection stored in OpenMetadata cannot be used ({', '.join(fields)})"
+        raise _no_history(service, problem) from None
+
+
+def _no_history(service: str, problem: str) -> RecipeError:
+    return RecipeError(
+        f"{_WAREHOUSES} has no entry {service}, and {problem}. Add "
+        "the entry (type Snowflake, or QueryLog for any other warehouse), or store a Snowflake "
+        "connection with the service in OpenMetadata and use a bot's token."
+    )
+
+
+def check_connections(
+    recipe: Recipe, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+) -> list[Check]:
+    """Try each connection with small reads; nothing is written, and no failure is raised.
+
+    Returns:
+        Checks of Hex, of OpenMetadata and of each query history, in this order. What cannot work
+        because an earlier check failed is left out.
+    """
+    checks = _checks_of("Hex", partial(_check_hex, recipe, now()))
+    catalog = _checks_of("OpenMetadata", partial(_check_openmetadata, recipe))
+    checks += catalog
+    reachable = catalog[0].status != "failed"
+    for service in recipe.database_services:
+        if reachable or service in recipe.hex_assets.warehouses:
+            name = f"Query history of {service}"
+            checks += _checks_of(name, partial(_check_history, recipe, service, name))
+    return checks
+
+
+def _checks_of(name: str, look: Callable[[], Iterator[Check]]) -> list[Check]:
+    """What was found, or one failed check if one of our errors came up."""
+    try:
+        return list(look())
+    except RequestError as error:
+        advice, error.hint = error.hint, ""
+        return [Check(name, "failed", str(error), advice)]
+    except WarehouseError as error:
+        return [Check(name, "failed", error.problem, error.hint)]
+    except HexAssetsError as error:
+        return [Check(name, "failed", str(error))]
+
+
+def _check_hex(recipe: Recipe, now: datetime) -> Iterator[Check]:
+    with open_hex(recipe, _ONE_MORE_TRY) as client:
+        newest = client.newest_edits(limit=1)
+        yield _about_token(recipe, _whoami(client), bool(newest), now)
+        reads: dict[str, Callable[[], Listing[Any]]] = {
+            "Hex data connections": client.data_connections
+        }
+        if newest:
+            reads["Hex cells"] = partial(client.cells, newest[0].id)
+        for name, read in reads.items():
+            yield from _checks_of(name, partial(_check_readable, name, read))
+
+
+def _whoami(client: HexClient) -> Me:
+    """Whose token it is; all unknown where Hex does not say so to this token."""
+    try:
+        return client.me()
+    except (PermissionMissing, NotFound, ServerFailed):
+        return Me()
+
+
+def _about_token(recipe: Recipe, me: Me, sees_projects: bool, now: datetime) -> Check:
+    prefix = recipe.hex.token.get_secret_value()[:5]
+    found = [_TOKEN_KINDS.get(prefix, "token of an unknown kind")]
+    advice = []
+    if me.org and me.org.id:
+        found.append(f"organization {me.org.id}")
+    elif recipe.hex_assets.hex_org_id is None:
+        found.append("organization unknown")
+        advice.append("Set hexAssets.hexOrgId, or the dashboards will not link to Hex.")
+    if me.token and me.token.exp is not None:
+        days = math.floor((me.token.exp - now.timestamp()) / 86_400)
+        found.append(f"expires in {days} days")
+        if days < _RENEW_WITHIN_DAYS:
+            advice.append("Make a new token in Hex before this one expires.")
+    if not sees_projects:
+        found.append("sees no project")
+        advice.append("Use a workspace token, or the token of a user who may see the projects.")
+    return Check("Hex", "warning" if advice else "ok", ", ".join(found), " ".join(advice))
+
+
+def _check_readable(name: str, read: Callable[[], Listing[Any]]) -> Iterator[Check]:
+    try:
+        read()
+    except NotFound:
+        # The project has gone since it was listed, yet the token may ask.
+        pass
+    yield Check(name, "ok", "readable")
+
+
+def _check_openmetadata(recipe: Recipe) -> Iterator[Check]:
+    with open_openmetadata(recipe, _ONE_MORE_TRY) as client:
+        version = client.check()
+        numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+        found = f"version {version}, token accepted"
+        if numbers < _OLDEST_OPENMETADATA:
+            advice = "Versions before 1.6 are not tested. Upgrade OpenMetadata if runs fail."
+            yield Check("OpenMetadata", "warning", found, advice)
+        else:
+            yield Check("OpenMetadata", "ok", found)
+        prefixes = recipe.source_config.db_service_prefixes
+        for prefix in prefixes:
+            name = f"Catalog of {prefix}"
+            yield from _checks_of(name, partial(_check_prefix, client, prefix, name))
+        if not prefixes:
+            advice = "Name database services there, or dashboards get no lineage."
+            yield Check("Lineage", "warning", "dbServicePrefixes is empty", advice)
+
+
+def _check_prefix(client: OpenMetadataClient, prefix: str, name: str) -> Iterator[Check]:
+    parts = fqn.split(prefix)
+    kinds = ("database service", "database", "schema")
+    look_ups = (client.database_service, client.database, client.database_schema)
+    for depth, (kind, look_up) in enumerate(zip(kinds, look_ups, strict=True), start=1):
+        if depth <= len(parts) and look_up(fqn.join(*parts[:depth])) is None:
+            advice = (
+                "Correct dbServicePrefixes (letter case counts), or ingest the metadata of that "
+                f"{kind} into OpenMetadata first."
+            )
+            yield Check(name, "failed", f"OpenMetadata has no such {kind}", advice)
+            return
+    yield Check(name, "ok", f"{kinds[len(parts) - 1]} found")
+
+
+def _check_history(recipe: Recipe, service: str, name: str) -> Iterator[Check]:
+    yield Check(name, "ok", _history_reader(recipe, service).check())

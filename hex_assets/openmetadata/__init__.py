@@ -1,0 +1,1 @@
+"""OpenMetadata: read the catalog, plan what differs, publish only that."""

@@ -1,0 +1,57 @@
+"""What a plan starts from: what OpenMetadata holds, and the recipe's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hex_assets.openmetadata.models import (
+    Classification,
+    Dashboard,
+    DashboardService,
+    EntityReference,
+    LineageDetails,
+    Tag,
+)
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Settings of the recipe that decide what is changed.
+
+    Attributes:
+        mark_deleted_dashboards: soft delete dashboards whose project left Hex.
+        deletion_guard_percent: share of our live dashboards that may be deleted at once.
+        include_tags: publish status, categories and collections as tags.
+        override_metadata: Hex's description and owner replace what people wrote.
+        override_lineage: an edge of ours holds only what this run shows; else statement and
+            column mappings that it does not show are kept.
+    """
+
+    mark_deleted_dashboards: bool = True
+    deletion_guard_percent: float = 20
+    include_tags: bool = True
+    override_metadata: bool = False
+    override_lineage: bool = False
+
+
+@dataclass(frozen=True)
+class Actual:
+    """What OpenMetadata holds, as far as the plan needs to know.
+
+    Attributes:
+        service: None when it does not exist.
+        classifications: ours, by name.
+        tags: those of our classifications, by fully qualified name.
+        dashboards: of the service, soft-deleted ones too, by lower-case name.
+        owners: users and teams by email in lower case.
+        edges: upstream edges of dashboards that should have some, by the ids of table and
+            dashboard.
+    """
+
+    service: DashboardService | None = None
+    classifications: Mapping[str, Classification] = field(default_factory=dict)
+    tags: Mapping[str, Tag] = field(default_factory=dict)
+    dashboards: Mapping[str, Dashboard] = field(default_factory=dict)
+    owners: Mapping[str, EntityReference] = field(default_factory=dict)
+    edges: Mapping[tuple[str, str], LineageDetails] = field(default_factory=dict)

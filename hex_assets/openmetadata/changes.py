@@ -1,0 +1,103 @@
+"""What a plan consists of: changes, each with the request that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hex_assets.openmetadata.models import LineageDetails
+
+Kind = Literal["service", "classification", "tag", "dashboard", "edge"]
+Action = Literal["create", "update", "unchanged", "delete", "restore", "skip"]
+Key = tuple[Kind, str]
+
+
+@dataclass(frozen=True)
+class CreateService:
+    """POST of the dashboard service, first with the one type, then with the other."""
+
+    name: str
+    types: tuple[str, ...] = ("Hex", "CustomDashboard")
+    """Servers that do not know the type ``Hex`` yet answer 400."""
+
+
+@dataclass(frozen=True)
+class PutClassification:
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PutTag:
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a PUT cannot do to an existing dashboard, so that it is done before the PUT.
+
+    Before it, because the PUT stores the new ``sourceHash``: a run that dies between the two
+    leaves the old one, and the next run does both again.
+
+    Attributes:
+        deleted: it is soft deleted: restored first, so that its charts are back to be linked.
+        describe: whether the description is replaced: a PUT by a bot keeps a stored one.
+        old_description: what it replaces, and nothing else.
+        description: the new description; None removes it.
+        drop_tags: labels to remove: a PUT only ever adds some.
+    """
+
+    dashboard_id: str
+    dashboard_fqn: str
+    deleted: bool
+    describe: bool
+    old_description: str | None
+    description: str | None
+    drop_tags: frozenset[str]
+
+
+@dataclass(frozen=True)
+class PutDashboard:
+    body: Mapping[str, Any]
+    correction: Correction | None = None
+
+
+@dataclass(frozen=True)
+class DeleteDashboard:
+    dashboard_id: str
+
+
+@dataclass(frozen=True)
+class PutEdge:
+    """PUT of a lineage edge; the dashboard's id is None until its own PUT has answered."""
+
+    table_id: str
+    dashboard_fqn: str
+    dashboard_id: str | None
+    details: LineageDetails
+
+
+Request = CreateService | PutClassification | PutTag | PutDashboard | DeleteDashboard | PutEdge
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to happen to one entity.
+
+    Attributes:
+        fqn: fully qualified name; of an edge ``table -> dashboard``.
+        reason: why this action, in words.
+        request: None when nothing is sent.
+        needs: entities that must be there first.
+    """
+
+    kind: Kind
+    fqn: str
+    action: Action
+    reason: str
+    request: Request | None = None
+    needs: tuple[Key, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.fqn

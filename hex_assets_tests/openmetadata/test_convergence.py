@@ -1,0 +1,304 @@
+"""Whatever happens on the way, the next clean run ends where an undisturbed one would have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hex_assets.errors import PublishError
+from hex_assets.frames import Frame
+from hex_assets.openmetadata.publish import publish
+from hex_assets.sandbox.faults import Fault
+from hex_assets_tests.openmetadata.catalogs import JWT, Catalog, Stage
+from hex_assets_tests.openmetadata.workspaces import (
+    CREATED,
+    edge,
+    edges,
+    project,
+    project_id,
+    projects,
+    recipe,
+)
+
+TABLES = tuple(f"snow.SHOP.PUBLIC.T{number}" for number in range(4))
+CAREFUL = recipe({"concurrency": 1, "deletionGuardPercent": 100})
+
+
+def lineage(catalog: Catalog, *pairs: tuple[int, int], **over: Any) -> Frame:
+    return edges(*(edge(n, TABLES[t], catalog.table_id(TABLES[t]), **over) for n, t in pairs))
+
+
+def before(catalog: Catalog) -> tuple[Frame, Frame]:
+    return projects(
+        project(1, categories=["Old"], category_descriptions=[None]),
+        project(2),
+        project(3, trashed_at=CREATED),
+        project(4),
+    ), lineage(catalog, (1, 0), (2, 1))
+
+
+def after(catalog: Catalog) -> tuple[Frame, Frame]:
+    """Of everything one: created, updated, described anew, untagged, deleted and restored."""
+    return projects(
+        project(1, description="New words.", categories=["New"], category_descriptions=["n"]),
+        project(2, owner_email="ben@shop.example", url="https://elsewhere"),
+        project(3),
+        project(5),
+    ), lineage(catalog, (1, 0), (1, 1), (3, 2), (5, 3), sql="SELECT new")
+
+
+def publish_before(catalog: Catalog) -> None:
+    """Catalogue what is before, with the third project soft deleted."""
+    with catalog.client() as client:
+        publish(client, CAREFUL, projects(project(3)), edges())
+        publish(client, CAREFUL, *before(catalog))
+
+
+def finished(catalog: Catalog) -> Any:
+    """What the catalog holds once ``after`` was published; publishing again sends nothing."""
+    with catalog.client() as client:
+        publish(client, CAREFUL, *after(catalog))
+        catalog.faults.requests.clear()
+        publish(client, CAREFUL, *after(catalog))
+    assert catalog.faults.writes() == []
+    return catalog.content()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, int]:
+    """The end state without faults, and how many writes lead to it."""
+    with stage.catalog(tmp_path_factory.mktemp("c") / "catalog.sqlite") as catalog:
+        publish_before(catalog)
+        catalog.faults.requests.clear()
+        with catalog.client() as client:
+            publish(client, CAREFUL, *after(catalog))
+        writes = len(catalog.faults.writes())
+        return finished(catalog), writes
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+@pytest.mark.parametrize("way", ["reset", "status", "kill"])
+def test_a_run_that_dies_anywhere_is_completed_by_the_next(
+    stage: Stage,
+    tmp_path: Path,
+    undisturbed: tuple[Any, int],
+    way: Literal["reset", "status", "kill"],
+) -> None:
+    end, writes = undisturbed
+    assert writes == 12
+    for survived in range(writes):
+        with stage.catalog(tmp_path / f"{way}{survived}.sqlite") as catalog:
+            publish_before(catalog)
+            die_after(catalog, survived, way)
+            assert finished(catalog) == end, f"died after {survived} writes"
+
+
+def die_after(catalog: Catalog, writes: int, way: Literal["reset", "status", "kill"]) -> None:
+    """Publish what is after, with every write after so many failing."""
+    already = len(catalog.faults.writes())
+
+    def jwt() -> str:
+        if way == "kill" and len(catalog.faults.writes()) - already >= writes:
+            raise Killed
+        return JWT
+
+    if way != "kill":
+        fault = Fault("(PUT|POST|PATCH|DELETE) ", kind=way, nth=writes + 1, times=None)
+        catalog.faults.faults.append(fault)
+    with catalog.client(jwt) as client, pytest.raises((PublishError, Killed)):
+        publish(client, CAREFUL, *after(catalog))
+    catalog.faults.faults.clear()
+
+
+def test_answers_that_get_lost_do_no_harm(
+    stage: Stage, tmp_path: Path, undisturbed: tuple[Any, int]
+) -> None:
+    """Every write is carried out, its first answer lost, and sent again."""
+    end, _ = undisturbed
+    with stage.catalog(tmp_path / "catalog.sqlite", lose_answers=True) as catalog:
+        with catalog.client(attempts=2) as client:
+            publish(client, CAREFUL, projects(project(3)), edges())
+            publish(client, CAREFUL, *before(catalog))
+            publish(client, CAREFUL, *after(catalog))
+        assert len(catalog.slept) > 12
+        assert finished(catalog) == end
+
+
+# Random worlds
+
+NUMBERS = (1, 2, 3, 4)
+TEXTS = st.sampled_from(["", "One.", "Two.", "# Märkdown\n\n* ünïcode 📈"]) | st.text(max_size=8)
+NAMES = st.lists(
+    st.sampled_from(["A", "b", "C.d", 'e::f>"g"', "Ü / ü"]), max_size=3, unique=True
+).map(sorted)
+EMAILS = st.sampled_from([None, "ANA@shop.example", "ben@shop.example", "nobody@shop.example"])
+INSTANTS = st.none() | st.datetimes(
+    datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(timezone.utc)
+)
+
+
+@st.composite
+def project_rows(draw: st.DrawFn, number: int) -> dict[str, Any]:
+    categories = draw(NAMES)
+    return project(
+        number,
+        title=draw(TEXTS) or project_id(number),
+        description=draw(TEXTS) or None,
+        owner_email=draw(EMAILS),
+        creator_email=draw(EMAILS),
+        status=draw(st.sampled_from([None, "Draft", "Approved"])),
+        categories=categories,
+        category_descriptions=[draw(st.sampled_from([None, "Told."])) for _ in categories],
+        collections=draw(NAMES),
+        last_edited_at=draw(INSTANTS),
+        last_viewed_at=draw(INSTANTS),
+        archived_at=draw(st.sampled_from([None, None, None, CREATED])),
+        url=draw(st.sampled_from([None, "https://one", "https://two"])),
+    )
+
+
+WORKSPACES = st.lists(st.sampled_from(NUMBERS), unique=True).flatmap(
+    lambda numbers: st.tuples(*(project_rows(number) for number in numbers))
+)
+EDGES = st.lists(
+    st.tuples(st.sampled_from(NUMBERS), st.integers(0, 3), st.sampled_from(["SELECT ?", None])),
+    max_size=8,
+)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a person does to a dashboard."""
+
+    number: int
+    kind: Literal["describe", "own", "tag", "link"]
+    text: str
+
+
+EDITS = st.lists(
+    st.builds(
+        Edit,
+        st.sampled_from(NUMBERS),
+        st.sampled_from(["describe", "own", "tag", "link"]),
+        st.sampled_from(["Written by a person.", "Also by a person."]),
+    ),
+    max_size=4,
+)
+SWITCHES = st.fixed_dictionaries({"bot": st.booleans(), "bot_may_rename": st.booleans()})
+RECIPES = st.builds(
+    lambda override: recipe({"deletionGuardPercent": 100}, overrideLineage=override),
+    st.booleans(),
+)
+fresh = count()
+
+
+def lineage_of(catalog: Catalog, pairs: list[tuple[int, int, str | None]]) -> Frame:
+    ids = {table: catalog.table_id(table) for table in TABLES}
+    return edges(*(edge(n, TABLES[t], ids[TABLES[t]], sql=sql) for n, t, sql in pairs))
+
+
+def people_edit(catalog: Catalog, edits: list[Edit]) -> dict[str, dict[str, Any]]:
+    """Make the edits that can be made; returns what has to stay, by dashboard."""
+    catalog.put("/classifications", {"name": "Team", "description": "-"})
+    catalog.put("/tags", {"name": "Gold", "description": "-", "classification": "Team"})
+    cleo = {"id": catalog.user_id("cleo"), "type": "user"}
+    gold = {
+        "tagFQN": "Team.Gold",
+        "source": "Classification",
+        "labelType": "Manual",
+        "state": "Confirmed",
+    }
+    live = {one["name"] for one in catalog.dashboards() if not one["deleted"]}
+    stays: dict[str, dict[str, Any]] = {}
+    for edit in edits:
+        name = project_id(edit.number)
+        if name not in live:
+            continue
+        kept = stays.setdefault(name, {})
+        if edit.kind == "describe":
+            kept["description"] = edit.text
+            catalog.patch_dashboard(name, {"op": "add", "path": "/description", "value": edit.text})
+        elif edit.kind == "own":
+            kept["owner"] = "cleo"
+            catalog.patch_dashboard(name, {"op": "add", "path": "/owners", "value": [cleo]})
+        elif edit.kind == "tag":
+            kept["tag"] = "Team.Gold"
+            labels = {one["tagFQN"] for one in catalog.dashboard(name)["tags"]}
+            if "Team.Gold" not in labels:
+                catalog.patch_dashboard(name, {"op": "add", "path": "/tags/-", "value": gold})
+        else:
+            kept["sql"] = edit.text
+            ends = catalog.table_id(TABLES[0]), catalog.dashboard(name)["id"]
+            catalog.put_edge(*ends, source="Manual", sqlQuery=edit.text)
+    return stays
+
+
+def assert_stays(catalog: Catalog, name: str, kept: dict[str, Any]) -> None:
+    one = catalog.dashboard(name)
+    if "description" in kept:
+        assert one["description"] == kept["description"]
+    if "owner" in kept:
+        assert kept["owner"] in {owner["name"] for owner in one["owners"]}
+    if "tag" in kept:
+        assert kept["tag"] in {label["tagFQN"] for label in one["tags"]}
+    if "sql" in kept:
+        table = catalog.table_id(TABLES[0])
+        (details,) = [
+            edge["lineageDetails"] for edge in catalog.upstream(name) if edge["fromEntity"] == table
+        ]
+        assert (details["source"], details["sqlQuery"]) == ("Manual", kept["sql"])
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    first=WORKSPACES,
+    second=WORKSPACES,
+    links=EDGES,
+    more_links=EDGES,
+    edits=EDITS,
+    switches=SWITCHES,
+    by=RECIPES,
+)
+def test_any_two_workspaces_converge_and_people_keep_what_they_wrote(
+    stage: Stage,
+    tmp_path: Path,
+    first: tuple[dict[str, Any], ...],
+    second: tuple[dict[str, Any], ...],
+    links: list[tuple[int, int, str | None]],
+    more_links: list[tuple[int, int, str | None]],
+    edits: list[Edit],
+    switches: dict[str, bool],
+    by: Any,
+) -> None:
+    with (
+        stage.catalog(tmp_path / f"{next(fresh)}.sqlite", **switches) as catalog,
+        catalog.client() as client,
+    ):
+        publish(client, by, projects(*first), lineage_of(catalog, links))
+        stays = people_edit(catalog, edits)
+
+        now, edges_now = projects(*second), lineage_of(catalog, more_links)
+        publish(client, by, now, edges_now)
+        for name, kept in stays.items():
+            assert_stays(catalog, name, kept)
+
+        catalog.faults.requests.clear()
+        frame = publish(client, by, now, edges_now)
+        assert catalog.faults.writes() == []
+        assert set(frame.rows["action"]) <= {"unchanged", "skip"}
+        live = {one["name"] for one in catalog.dashboards() if not one["deleted"]}
+        assert live == {row["id"] for row in second if row["archived_at"] is None}
