@@ -51,7 +51,11 @@ class Sandbox:
 
 @contextmanager
 def run_sandbox(
-    folder: Path, world: World | None = None, *, requests_per_minute: int = _REQUESTS_PER_MINUTE
+    folder: Path,
+    world: World | None = None,
+    *,
+    now: datetime | None = None,
+    requests_per_minute: int = _REQUESTS_PER_MINUTE,
 ) -> Iterator[Sandbox]:
     """Serve the world on free loopback ports until the block ends.
 
@@ -60,6 +64,7 @@ def run_sandbox(
     Args:
         folder: for the catalog's SQLite file, the query log and the recipes.
         world: the demo world by default.
+        now: end of the query log, by default the present.
         requests_per_minute: rate limit of the Hex API per rate group.
     """
     world = world or build_world()
@@ -67,7 +72,7 @@ def run_sandbox(
     recipes = folder / "recipes"
     recipes.mkdir(parents=True, exist_ok=True)
     log_file = folder / "query_log.parquet"
-    write_query_log(query_log(world, datetime.now(timezone.utc)), log_file)
+    write_query_log(query_log(world, now or datetime.now(timezone.utc)), log_file)
     database = folder / "catalog.sqlite"
     state = HexState(world.workspaces)
     hex_api = FaultInjector(

@@ -1,0 +1,145 @@
+"""The ``hex-assets`` command."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from hex_assets.recipe import Recipe
+    from hex_assets.runs import WorkspaceRun
+    from hex_assets.settings import LocationSettings
+
+
+class Exit(IntEnum):
+    """Exit codes: 0 done, 1 something failed, 2 bad input."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+
+
+app = typer.Typer(
+    help="Hex projects, owners, tags and table lineage in OpenMetadata, through Dagster assets.\n\n"
+    "Exit codes: 0 done, 1 something failed, 2 bad input.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipePath = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Recipe: the YAML that `metadata ingest -c` takes for Hex, or a folder of them.",
+    ),
+]
+
+
+@app.command()
+def ingest(config: RecipePath) -> None:
+    """Run the recipe, or every recipe of a folder: read Hex and the warehouses, then publish.
+
+    Each recipe is one Dagster run of the same assets that the Dagster UI shows.
+    """
+    from hex_assets.settings import LocationSettings
+
+    console = Console()
+    settings = LocationSettings.from_environment()
+    _validate(config, console)
+    runs = _run_all(
+        LocationSettings(str(config), settings.storage, settings.schedule), None, console
+    )
+    raise typer.Exit(Exit.DONE if all(run.succeeded for run in runs) else Exit.FAILED)
+
+
+@app.command()
+def check(config: RecipePath) -> None:
+    """Validate the recipe and try each connection, before anything is read."""
+    from hex_assets.connections import check_connections
+    from hex_assets.summary import print_checks
+
+    console = Console()
+    failed = False
+    for name, recipe in _validate(config, console).items():
+        checks = check_connections(recipe)
+        print_checks(console, name, checks)
+        failed = failed or any(item.status == "failed" for item in checks)
+    raise typer.Exit(Exit.FAILED if failed else Exit.DONE)
+
+
+@app.command()
+def demo(
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Keep running, with the Dagster UI and the catalog's page.")
+    ] = False,
+    folder: Annotated[
+        Path, typer.Option(help="Where the demo keeps its files; emptied at the start.")
+    ] = Path(".hex_assets/demo"),
+) -> None:
+    """Start the embedded sandbox and materialize every asset for every demo workspace.
+
+    Needs no account: a Hex API, a warehouse log and an OpenMetadata-compatible catalog run on
+    free loopback ports of this machine, with a made-up company inside.
+    """
+    from hex_assets.demo import clean_folder, dagster_ui
+    from hex_assets.sandbox.embedded import run_sandbox
+    from hex_assets.settings import LocationSettings
+
+    console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.FAILED))
+    home = clean_folder(folder)
+    try:
+        with run_sandbox(home / "sandbox") as sandbox:
+            settings = LocationSettings(str(sandbox.recipes), str(home / "frames"))
+            runs = _run_all(settings, home, console)
+            console.print(f"\nCatalog page   {sandbox.catalog_url}" if ui else "")
+            if ui:
+                with dagster_ui(settings, home) as url:
+                    console.print(f"Dagster UI     {url}\n\nCtrl-C stops everything.")
+                    signal.pause()
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return
+    console.print(
+        f"Frames are in {home / 'frames'}. Next: hex-assets demo --ui shows the asset graph and "
+        "the catalog; hex-assets check -c recipe.yaml tries your own Hex."
+    )
+    raise typer.Exit(Exit.DONE if all(run.succeeded for run in runs) else Exit.FAILED)
+
+
+def _validate(config: Path, console: Console) -> dict[str, Recipe]:
+    from hex_assets.errors import RecipeError
+    from hex_assets.recipe import load_recipes
+
+    try:
+        return load_recipes(config)
+    except RecipeError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(Exit.BAD_INPUT) from error
+
+
+def _run_all(settings: LocationSettings, home: Path | None, console: Console) -> list[WorkspaceRun]:
+    from hex_assets.resources import Recipes
+    from hex_assets.runs import dagster_instance, run_workspace
+    from hex_assets.summary import print_summary, printed_events
+
+    runs = []
+    with dagster_instance(home) as instance:
+        for workspace in Recipes(path=settings.recipes).workspaces():
+            with printed_events(console, workspace) as event:
+                runs.append(run_workspace(settings, workspace, instance, event))
+    print_summary(console, runs)
+    return runs
+
+
+def main() -> None:
+    """Entry point of the ``hex-assets`` script."""
+    app()

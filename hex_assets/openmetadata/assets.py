@@ -1,0 +1,91 @@
+"""Stage 4: what the catalog knows, and what is published to it."""
+
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from hex_assets.connections import open_openmetadata
+from hex_assets.errors import PublishError
+from hex_assets.frames import CATALOG_TABLES, Frame
+from hex_assets.reporting import (
+    bars,
+    change_metadata,
+    change_since,
+    counted,
+    failures,
+    log_progress,
+    table,
+)
+from hex_assets.resources import Recipes
+from hex_assets.storage import StoredFrames
+
+_OWNERS = ["team:data-platform"]
+_POOL = "openmetadata_api"
+
+
+@dg.asset(group_name="warehouse", kinds={"openmetadata"}, owners=_OWNERS, pool=_POOL)
+def catalog_tables(
+    context: dg.AssetExecutionContext, recipes: Recipes, stored: StoredFrames
+) -> dg.MaterializeResult[Frame]:
+    """The warehouse tables OpenMetadata knows within the recipe's ``dbServicePrefixes``.
+
+    References in SQL are resolved against these, in exact case, and against nothing else.
+    """
+    from hex_assets.openmetadata.tables import read_catalog_tables
+
+    recipe = recipes.recipe(context.partition_key)
+    with failures(), open_openmetadata(recipe) as client:
+        frame = read_catalog_tables(client, recipe.source_config.db_service_prefixes)
+    change = change_since(stored.last(CATALOG_TABLES, context.partition_key), frame, ["table_fqn"])
+    return dg.MaterializeResult(
+        value=frame,
+        metadata={
+            "by_service": dg.MetadataValue.md(bars(counted(frame.rows, "service"))),
+            **change_metadata(change),
+        },
+    )
+
+
+@dg.asset(group_name="openmetadata", kinds={"openmetadata"}, owners=_OWNERS, pool=_POOL)
+def openmetadata_entities(
+    context: dg.AssetExecutionContext,
+    recipes: Recipes,
+    hex_projects: Frame,
+    lineage_edges: Frame,
+) -> dg.MaterializeResult[Frame]:
+    """Dashboards, tags and lineage edges of the workspace in OpenMetadata.
+
+    Plans the difference between what Hex and the warehouses say and what the catalog holds, then
+    sends only that. What people wrote in the catalog stays. Projects that left Hex are soft
+    deleted after a complete read, and never more of them at once than the deletion guard allows.
+    """
+    from hex_assets.openmetadata.publish import publish
+
+    recipe = recipes.recipe(context.partition_key)
+    with failures(), open_openmetadata(recipe) as client:
+        try:
+            frame = publish(
+                client,
+                recipe,
+                hex_projects,
+                lineage_edges,
+                progress=log_progress(context.log.info, "Entities published"),
+            )
+        except PublishError as error:
+            raise dg.Failure(
+                str(error), metadata=_metadata(error.frame), allow_retries=error.transient
+            ) from error
+    return dg.MaterializeResult(value=frame, metadata=_metadata(frame))
+
+
+def _metadata(frame: Frame) -> dict[str, Any]:
+    written = frame.rows.filter(pl.col("action") != "unchanged")
+    return {
+        "by_action": dg.MetadataValue.md(bars(counted(frame.rows, "action"))),
+        "by_kind": dg.MetadataValue.md(bars(counted(frame.rows, "kind"))),
+        "changes": dg.MetadataValue.md(
+            table(written, ["kind", "fqn", "action", "reason", "outcome"])
+        ),
+        "written": dg.MetadataValue.int(written.filter(pl.col("outcome") == "done").height),
+    }

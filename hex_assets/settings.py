@@ -1,0 +1,32 @@
+"""Settings of the code location, which stand above any single recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LocationSettings:
+    """Where the code location finds its recipes and keeps its frames.
+
+    Attributes:
+        recipes: ``HEX_ASSETS_RECIPES``: recipe file, or folder of recipes, one per Hex workspace;
+            empty for the embedded sandbox's demo workspaces.
+        storage: ``HEX_ASSETS_STORAGE``: where frames are stored, a path or object-store URL.
+        schedule: ``HEX_ASSETS_SCHEDULE``: cron of the schedule, in UTC.
+    """
+
+    recipes: str = ""
+    storage: str = ".hex_assets/frames"
+    schedule: str = "0 5 * * *"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LocationSettings:
+        """Read the variables; an unset or empty one keeps its default."""
+        return cls(
+            recipes=environ.get("HEX_ASSETS_RECIPES") or cls.recipes,
+            storage=environ.get("HEX_ASSETS_STORAGE") or cls.storage,
+            schedule=environ.get("HEX_ASSETS_SCHEDULE") or cls.schedule,
+        )

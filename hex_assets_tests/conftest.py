@@ -1,0 +1,129 @@
+"""A running sandbox, and what tests do with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import pytest
+import yaml
+
+from hex_assets.runs import WorkspaceRun, run_workspace
+from hex_assets.sandbox.embedded import CATALOG_JWT, Sandbox, run_sandbox
+from hex_assets.sandbox.world import World
+from hex_assets.settings import LocationSettings
+
+_VOLATILE = {"id", "updatedAt", "version", "changeDescription", "href", "createdAt", "sourceHash"}
+"""Differs between two sandboxes; the hash because it covers the URL with its port."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """A sandbox and the code location on top of it."""
+
+    sandbox: Sandbox
+    settings: LocationSettings
+
+    def run(self, workspace: str) -> WorkspaceRun:
+        """Materialize all assets of one workspace in this process."""
+        with dg.DagsterInstance.ephemeral() as instance:
+            return run_workspace(self.settings, workspace, instance, lambda kind, text: None)
+
+    def recipe_path(self, workspace: str) -> Path:
+        return self.sandbox.recipes / f"{workspace}.yaml"
+
+    def edit_recipe(self, workspace: str, path: str, value: Any) -> None:
+        """Set one key of a recipe, given as ``a.b.c``."""
+        file = self.recipe_path(workspace)
+        recipe = yaml.safe_load(file.read_text())
+        *parents, last = path.split(".")
+        section = recipe
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+        file.write_text(yaml.safe_dump(recipe))
+
+    def catalog(self) -> dict[str, Any]:
+        """All dashboards, tags and edges of the catalog, without ids, clocks and ports."""
+        with httpx.Client(
+            base_url=f"{self.sandbox.catalog_url}/api/v1",
+            headers={"Authorization": f"Bearer {CATALOG_JWT}"},
+        ) as api:
+            dashboards = api.get(
+                "/dashboards",
+                params={"limit": 1000, "include": "all", "fields": "owners,tags,charts"},
+            ).json()["data"]
+            tags = api.get("/tags", params={"limit": 1000}).json()["data"]
+            lineage = {
+                one["fullyQualifiedName"]: api.get(
+                    f"/lineage/dashboard/{one['id']}",
+                    params={"upstreamDepth": 1, "downstreamDepth": 0},
+                ).json()
+                for one in dashboards
+                if not one["deleted"]
+            }
+        whole = {
+            "dashboards": {one["fullyQualifiedName"]: _stable(one) for one in dashboards},
+            "tags": {one["fullyQualifiedName"]: _stable(one) for one in tags},
+            "edges": {
+                fqn: sorted(json.dumps(_edge(edge, one), sort_keys=True) for edge in upstream(one))
+                for fqn, one in lineage.items()
+            },
+        }
+        content: dict[str, Any] = json.loads(
+            json.dumps(whole).replace(self.sandbox.hex_url, "https://hex.example")
+        )
+        return content
+
+
+def upstream(lineage: dict[str, Any]) -> list[dict[str, Any]]:
+    edges: list[dict[str, Any]] = lineage.get("upstreamEdges") or []
+    return edges
+
+
+def _edge(edge: dict[str, Any], lineage: dict[str, Any]) -> dict[str, Any]:
+    names = {node["id"]: node["fullyQualifiedName"] for node in lineage["nodes"]}
+    details = {
+        key: value
+        for key, value in edge["lineageDetails"].items()
+        if key not in ("createdAt", "updatedAt")
+    }
+    return {"from": names[edge["fromEntity"]], **details}
+
+
+def _stable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _stable(one) for key, one in value.items() if key not in _VOLATILE}
+    if isinstance(value, list):
+        return [_stable(one) for one in value]
+    return value
+
+
+@contextmanager
+def running_location(
+    folder: Path, world: World | None = None, now: datetime | None = None
+) -> Iterator[Location]:
+    """A sandbox in the folder, with retries that do not wait, and settings that point at it."""
+    with run_sandbox(folder / "sandbox", world, now=now) as sandbox:
+        location = Location(sandbox, LocationSettings(str(sandbox.recipes), str(folder / "frames")))
+        for file in sandbox.recipes.glob("*.yaml"):
+            location.edit_recipe(
+                file.stem,
+                "workflowConfig.config.hexAssets.retry",
+                {"attempts": 2, "backoffSeconds": 0.001},
+            )
+        yield location
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> Iterator[Location]:
+    """The demo world in a running sandbox."""
+    with running_location(tmp_path) as running:
+        yield running
