@@ -94,6 +94,7 @@ def demo(
     from hex_assets.settings import LocationSettings
 
     console = Console()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.FAILED))
     home = clean_folder(folder)
     try:

@@ -218,6 +218,6 @@ OPENMETADATA_ENTITIES = FrameSchema(
         "fqn": (pl.String, "fully qualified name; an edge reads 'table_fqn -> dashboard_fqn'"),
         "action": (pl.String, "create, update, unchanged, delete, restore, skip"),
         "reason": (pl.String, "why this action: changed fields, what was missing, which guard"),
-        "outcome": (pl.String, "done, planned, failed: <error>, or unchanged"),
+        "outcome": (pl.String, "done, planned, unchanged, skipped: <why>, or failed: <error>"),
     },
 )
