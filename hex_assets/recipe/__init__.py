@@ -6,7 +6,6 @@ come from here; nothing else reads them from files or the environment.
 """
 
 from hex_assets.recipe.load import load_recipe, load_recipes, parse_recipe, service_names
-from hex_assets.recipe.section import FilterPattern
 from hex_assets.recipe.settings import (
     HexAssetsSettings,
     QueryLog,
@@ -20,6 +19,7 @@ from hex_assets.recipe.workflow import (
     OpenMetadataConnection,
     Recipe,
 )
+from hex_assets.section import FilterPattern
 
 __all__ = [
     "DashboardMetadata",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from hex_assets.recipe.section import FilterPattern, Secret, Section, free_form, no_effect
+from hex_assets.section import FilterPattern, Secret, Section, free_form, no_effect
 
 
 class RetrySettings(Section):

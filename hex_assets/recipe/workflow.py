@@ -23,7 +23,8 @@ from pydantic_core import PydanticCustomError
 
 from hex_assets.errors import RecipeError
 from hex_assets.openmetadata import fqn
-from hex_assets.recipe.section import (
+from hex_assets.recipe.settings import HexAssetsSettings
+from hex_assets.section import (
     FilterPattern,
     Prefix,
     Secret,
@@ -34,7 +35,6 @@ from hex_assets.recipe.section import (
     header_text,
     no_effect,
 )
-from hex_assets.recipe.settings import HexAssetsSettings
 
 _SERVER = "workflowConfig.openMetadataServerConfig"
 _LONGEST_NAME = 200
