@@ -235,6 +235,13 @@ def _opening(delimiter: str | tuple[str, str]) -> str:
 def _token(
     dialect: str, quotes: str, names: str, lines: list[str], digits: str, suffixes: str
 ) -> re.Pattern[str]:
+    """See ``_Lexicon.token``.
+
+    Args:
+        lines: what opens a comment up to the end of the line.
+        digits: pattern of what a number goes on with.
+        suffixes: pattern of letters that may end a number; empty when there are none.
+    """
     # MySQL takes -- for a comment only before white space: 5--3 is 8.
     comments = "|".join(
         r"(?<=-)-+(?=\s|\Z|#|/\*)"
@@ -269,15 +276,9 @@ def _token(
 def _quoted(quote: str, backslash: bool) -> re.Pattern[str]:
     """A quoted string or name; its group is what is between the quotes."""
     end = re.escape("]" if quote == "[" else quote)
-    plain, escape = (
-        (rf"[^{end}\\]*", rf"(?:\\.|{end}{end})")
-        if backslash
-        else (
-            f"[^{end}]*",
-            end * 2,
-        )
-    )
-    return re.compile(rf"{re.escape(quote)}({plain}(?:{escape}{plain})*){end}", _S)
+    plain = rf"[^{end}\\]" if backslash else f"[^{end}]"
+    escape = rf"\\.|{end}{end}" if backslash else end * 2
+    return re.compile(rf"{re.escape(quote)}({plain}*(?:(?:{escape}){plain}*)*){end}", _S)
 
 
 class _Masking:

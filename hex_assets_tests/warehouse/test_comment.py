@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hex_assets.warehouse.comment import HexComment, decode_comment, split_comment
@@ -116,11 +116,13 @@ def test_the_address_is_not_shown() -> None:
     assert "alice" not in repr(decode_comment(comment()))
 
 
+@settings(deadline=None, derandomize=True)
 @given(SQL_BODIES)
 def test_sql_without_marker_is_untouched(sql: str) -> None:
     assert split_comment(sql) == (sql, None)
 
 
+@settings(deadline=None, derandomize=True)
 @given(SQL_BODIES, NAMES)
 def test_any_name_any_sql(sql: str, name: str) -> None:
     statement, found = split_comment(f"SELECT {sql}\n{comment(project_name=name, status=name)}")
@@ -128,6 +130,7 @@ def test_any_name_any_sql(sql: str, name: str) -> None:
     assert statement == f"SELECT {sql}".rstrip(" \t\r\n\f\v;")
 
 
+@settings(deadline=None, derandomize=True)
 @given(NAMES, st.booleans(), st.data())
 def test_a_cut_never_gives_a_wrong_id(name: str, escaped: bool, data: st.DataObject) -> None:
     text = f"{SQL}\n{comment(project_name=name, categories=[name])}"
@@ -141,6 +144,7 @@ def test_a_cut_never_gives_a_wrong_id(name: str, escaped: bool, data: st.DataObj
         assert found.user_email in (None, "alice@mail.com")
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.data())
 def test_a_cut_url_gives_the_project_only_when_it_is_whole(data: st.DataObject) -> None:
     text = f"{SQL}\n{comment(project_id=None)}"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import sqlglot
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -184,6 +184,7 @@ PLACES = [
 WILD = st.text(st.sampled_from("'\"\\`$-/*# \n;,()[]{}?%ab1é") | st.characters(codec="utf-8"))
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     st.sampled_from(DIALECTS),
     st.sampled_from(PLACES),
@@ -211,6 +212,7 @@ WORDS = (
 FRAGMENTS = st.sampled_from([*WORDS.split(), " ", "\n"])
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     st.sampled_from(DIALECTS),
     st.lists(FRAGMENTS, max_size=14).map("".join)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -183,6 +184,19 @@ def test_nothing_leaks(
     said = caplog.text + captured.out + captured.err + repr(reader)
     for secret in ("s3cr3t", "t0ken-in-arguments", "Ann", "alice@mail.com", PROJECT):
         assert secret not in said
+
+
+def test_the_cloud_around_the_client_is_not_probed(
+    make_reader: MakeReader, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill("AUDIT.PROBE", [entry(1, "SELECT 1")])
+    switch = "SNOWFLAKE_DISABLE_PLATFORM_DETECTION"
+    monkeypatch.setenv(switch, "before")
+    make_reader(account_usage_schema="AUDIT.PROBE").check()
+    assert os.environ[switch] == "before"
+    monkeypatch.delenv(switch)
+    make_reader(account_usage_schema="AUDIT.PROBE").check()
+    assert os.environ[switch] == "true"
 
 
 def test_without_the_connector(monkeypatch: pytest.MonkeyPatch) -> None:
