@@ -18,6 +18,8 @@ from hex_assets.frames import Frame
 from hex_assets.settings import LocationSettings
 from hex_assets.storage import SCHEMAS, read_frame
 
+_PACKAGE = str(Path(__file__).parent)
+
 Event = Callable[[str, str], None]
 """Called with a kind (``start``, ``done``, ``failed``, ``log``) and a text while a run goes on."""
 
@@ -138,8 +140,8 @@ def _logger(event: Event) -> dg.LoggerDefinition:
             meta = getattr(record, "dagster_meta", None) or {}
             dagster_event = meta.get("dagster_event")
             if dagster_event is None:
-                # Without an op it is the engine talking, of steps it skips for example.
-                if record.levelno >= logging.INFO and meta.get("op_name"):
+                # What Dagster's engine says, of steps it skips for example, follows from failures.
+                if record.levelno >= logging.INFO and record.pathname.startswith(_PACKAGE):
                     event("log", meta.get("orig_message") or record.getMessage())
             elif dagster_event.is_step_start:
                 event("start", dagster_event.step_key or "")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
 _REASONS_SHOWN = 5
+_NOT_REACHED = "-"
 
 
 @contextmanager
@@ -59,7 +60,8 @@ def print_summary(console: Console, runs: Sequence[WorkspaceRun]) -> None:
         totals.add_column(escape(run.workspace), justify="right")
     figures = [_figures(run) for run in runs]
     for name in figures[0] if figures else ():
-        totals.add_row(name, *(figure[name] for figure in figures))
+        if any(figure[name] != _NOT_REACHED for figure in figures):
+            totals.add_row(name, *(figure[name] for figure in figures))
     console.print()
     console.print(totals)
     for run in runs:
@@ -81,7 +83,7 @@ def _figures(run: WorkspaceRun) -> dict[str, str]:
         return run.frames[name].rows if name in run.frames else None
 
     def show(frame: pl.DataFrame | None, count: Callable[[pl.DataFrame], int]) -> str:
-        return "-" if frame is None else f"{count(frame):,}"
+        return _NOT_REACHED if frame is None else f"{count(frame):,}"
 
     projects, history = rows("hex_projects"), rows("warehouse_query_history")
     edges, entities = rows("lineage_edges"), rows("openmetadata_entities")

@@ -125,6 +125,54 @@ def test_a_500_on_page_2_leaves_the_catalog_and_names_page_status_and_trace(
         assert location.catalog() == published
 
 
+def test_odd_projects_and_hostile_sql_are_published_or_reported(
+    location: Location, tmp_path: Path
+) -> None:
+    state = location.sandbox.hex_state
+    pattern = next(one for one in state.workspace(FINANCE).projects if one["lastPublishedAt"])
+    odd = {
+        str(uuid5(UUID(int=9), title)): title
+        for title in (
+            "",
+            "x" * 10_000,
+            '«Übersicht» "Q3" 売上 <script>alert(1)</script>',
+            "a::b > c",
+        )
+    }
+    for identity, title in odd.items():
+        project = {
+            **pattern,
+            "id": identity,
+            "title": title or None,
+            "owner": None,
+            "creator": None,
+        }
+        state.put_project(FINANCE, project)
+    log = tmp_path / "sandbox" / "query_log.parquet"
+    rows = pl.read_parquet(log)
+    signed = rows.filter(pl.col("query_text").str.contains(pattern["id"])).head(1)
+    (text,) = signed["query_text"]
+    comment = text[text.rindex("-- Hex") :]
+    huge = "SELECT " + ", ".join(f"c{number} + {number}" for number in range(60_000))
+    hostile = pl.concat(
+        signed.with_columns(query_text=pl.lit(f"{sql}\n{comment}"))
+        for sql in (f"{huge} FROM core.dim_customers", "SELEC FROM WHERE ((", "SELECT 'open FROM t")
+    )
+    pl.concat([rows, hostile]).write_parquet(log)
+
+    run = location.run(FINANCE)
+
+    assert run.failures == {}
+    dashboards = location.catalog()["dashboards"]
+    for identity, title in odd.items():
+        assert dashboards[f"{FINANCE}.{identity}"]["displayName"] == (title or identity)
+    reasons = run.frames["unresolved_references"].rows["reason"].to_list()
+    assert "not parsed" in reasons
+    assert location.run(FINANCE).frames["openmetadata_entities"].rows[
+        "outcome"
+    ].unique().to_list() == ["unchanged"]
+
+
 def test_vanished_projects_are_deleted_under_the_guard_and_come_back(location: Location) -> None:
     location.run(GROWTH)
     state = location.sandbox.hex_state

@@ -76,7 +76,10 @@ def openmetadata_entities(
             raise dg.Failure(
                 str(error), metadata=_metadata(error.frame), allow_retries=error.transient
             ) from error
-    return dg.MaterializeResult(value=frame, metadata=_metadata(frame))
+    catalog = dg.MetadataValue.url(
+        recipe.openmetadata.host_port.removesuffix("/").removesuffix("/api")
+    )
+    return dg.MaterializeResult(value=frame, metadata={"openmetadata": catalog, **_metadata(frame)})
 
 
 def _metadata(frame: Frame) -> dict[str, Any]:

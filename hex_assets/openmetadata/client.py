@@ -63,6 +63,7 @@ _HINTS: Mapping[type[RequestError], str] = {
     UnreadableAnswer: (
         f"{_SETTINGS}.hostPort must end in /api; without it OpenMetadata's web page answers."
     ),
+    NotFound: f"If nothing else works either: {_SETTINGS}.hostPort must end in /api.",
     RateLimited: "Lower hexAssets.concurrency, or run at a quieter time.",
     ServerFailed: "OpenMetadata's own log tells why; the next run takes up where this one ended.",
 }
