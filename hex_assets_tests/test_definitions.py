@@ -83,6 +83,24 @@ def test_definitions_load_without_the_secrets(location: Location) -> None:
     assert build_definitions(location.settings).resolve_asset_graph()
 
 
+def test_one_asset_and_what_it_needs_can_be_materialized(location: Location) -> None:
+    definitions = build_definitions(location.settings)
+    assets = [one for one in definitions.assets or () if isinstance(one, dg.AssetsDefinition)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            assets,
+            selection=dg.AssetSelection.assets("openmetadata_entities").upstream(),
+            partition_key="hex_finance",
+            resources=dict(definitions.resources or {}),
+            instance=instance,
+        )
+    events = result.get_asset_materialization_events()
+    made = {event.asset_key.path[-1] for event in events if event.asset_key}
+    assert "openmetadata_entities" in made
+    assert "lineage_edges" in made
+    assert "unresolved_references" not in made
+
+
 def test_a_folder_without_recipes_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=str(tmp_path)):
         build_definitions(LocationSettings(recipes=str(tmp_path)))

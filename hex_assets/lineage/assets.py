@@ -1,6 +1,7 @@
 """Stage 3: which tables each Hex project reads."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -19,6 +20,9 @@ from hex_assets.reporting import (
 from hex_assets.resources import Recipes
 from hex_assets.storage import StoredFrames
 
+if TYPE_CHECKING:
+    from hex_assets.lineage.edges import Lineage
+
 
 def _out(description: str) -> dg.AssetOut:
     return dg.AssetOut(
@@ -27,6 +31,7 @@ def _out(description: str) -> dg.AssetOut:
         group_name="lineage",
         kinds={"python"},
         owners=["team:data-platform"],
+        is_required=False,
     )
 
 
@@ -41,6 +46,7 @@ def _out(description: str) -> dg.AssetOut:
             "catalog or to the recipe."
         ),
     },
+    can_subset=True,
 )
 def lineage(
     context: dg.AssetExecutionContext,
@@ -60,44 +66,50 @@ def lineage(
             recipe.source_config.db_service_prefixes,
             progress=log_progress(context.log.info, "Distinct statements parsed"),
         )
-    key = ["project_id", "cell_id", "table_fqn"]
-    last = stored.last(LINEAGE_EDGES, context.partition_key)
+    if dg.AssetKey("lineage_edges") in context.selected_asset_keys:
+        keep_sql = recipe.hex_assets.store_sql != "none"
+        last = stored.last(LINEAGE_EDGES, context.partition_key)
+        yield _edges_result(built, last, keep_sql)
+    if dg.AssetKey("unresolved_references") in context.selected_asset_keys:
+        last = stored.last(UNRESOLVED_REFERENCES, context.partition_key)
+        yield _unresolved_result(built, last)
+
+
+def _edges_result(
+    built: "Lineage", last: Frame | None, keep_sql: bool
+) -> dg.MaterializeResult[Frame]:
     edges = built.edges.rows
-    if recipe.hex_assets.store_sql == "none":
+    if not keep_sql:
         edges = edges.with_columns(sql=pl.lit(None, pl.String))
-    edges_frame = LINEAGE_EDGES.frame(edges, built.edges.gaps)
-    yield dg.MaterializeResult(
+    frame = LINEAGE_EDGES.frame(edges, built.edges.gaps)
+    return dg.MaterializeResult(
         asset_key="lineage_edges",
-        value=edges_frame,
+        value=frame,
         metadata={
             "projects": edges["project_id"].n_unique(),
             "tables": edges["table_fqn"].n_unique(),
             "statements_parsed": built.figures.statements,
             "statements_not_parsed": built.figures.unparsed,
             "most_read_tables": dg.MetadataValue.md(bars(_readers(edges))),
-            **change_metadata(change_since(last, edges_frame, key)),
-            **gaps_metadata(edges_frame),
+            **change_metadata(change_since(last, frame, ["project_id", "cell_id", "table_fqn"])),
+            **gaps_metadata(frame),
         },
     )
+
+
+def _unresolved_result(built: "Lineage", last: Frame | None) -> dg.MaterializeResult[Frame]:
     unresolved = built.unresolved.rows
-    yield dg.MaterializeResult(
+    by_use = unresolved.sort("executions", descending=True)
+    change = change_since(last, built.unresolved, ["project_id", "reference", "reason"])
+    return dg.MaterializeResult(
         asset_key="unresolved_references",
         value=built.unresolved,
         metadata={
             "by_reason": dg.MetadataValue.md(bars(counted(unresolved, "reason"))),
             "references": dg.MetadataValue.md(
-                table(
-                    unresolved.sort("executions", descending=True),
-                    ["reference", "reason", "detail", "executions"],
-                )
+                table(by_use, ["reference", "reason", "detail", "executions"])
             ),
-            **change_metadata(
-                change_since(
-                    stored.last(UNRESOLVED_REFERENCES, context.partition_key),
-                    built.unresolved,
-                    ["project_id", "reference", "reason"],
-                )
-            ),
+            **change_metadata(change),
         },
     )
 
