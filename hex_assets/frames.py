@@ -16,6 +16,13 @@ from hex_assets.errors import FrameError
 
 INSTANT = pl.Datetime("us", "UTC")
 NAMES = pl.List(pl.String)
+TABLES_READ = pl.List(
+    pl.Struct({"database": pl.String, "schema": pl.String, "table": pl.String, "columns": NAMES})
+)
+"""Tables and columns as a warehouse names them; a part that it does not tell is null."""
+
+COLUMNS_READ = pl.List(pl.Struct({"name": pl.String, "usage": NAMES}))
+"""Columns of one table, each with what it is used for: output, filter, join, group, order."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,9 @@ HEX_PROJECTS = FrameSchema(
         "categories": (NAMES, "category names, sorted"),
         "category_descriptions": (NAMES, "descriptions in the order of categories; null when none"),
         "collections": (NAMES, "collection names from sharing, sorted"),
+        "collection_descriptions": (NAMES, "in the order of collections; null when none"),
+        "groups": (NAMES, "names of the groups it is shared with, sorted"),
+        "reviews_required": (pl.Boolean, "publishing needs a review; null when unknown"),
         "created_at": (INSTANT, "when it was created"),
         "last_edited_at": (INSTANT, "last edit of the draft"),
         "last_published_at": (INSTANT, "last publication; null when never published"),
@@ -126,8 +136,17 @@ HEX_CELLS = FrameSchema(
         "type": (pl.String, "SQL, CODE, MARKDOWN... (an open set)"),
         "label": (pl.String, "label as shown in Hex; null when none"),
         "data_connection_id": (pl.String, "connection of a SQL cell; null for dataframe SQL"),
-        "sql": (pl.String, "source of a SQL cell, literals masked; null otherwise"),
+        "sql": (
+            pl.String,
+            "source of a SQL cell, Jinja neutralised, literals masked; null otherwise",
+        ),
+        "dialect": (pl.String, "sqlglot dialect of the SQL; null without SQL"),
+        "jinja_names": (NAMES, "identifiers in the SQL that stand for names built by Jinja"),
         "output_dataframe": (pl.String, "dataframe a SQL cell writes; null otherwise"),
+        "source_dataframe": (pl.String, "dataframe that a chart or display cell shows; else null"),
+        "parent_cell_id": (pl.String, "section that holds the cell; null at the top, or unknown"),
+        "component_id": (pl.String, "component that an import cell imports; null otherwise"),
+        "markdown": (pl.String, "source of a Markdown cell; null otherwise"),
         "version": (pl.String, "draft or published"),
     },
 )
@@ -140,6 +159,43 @@ HEX_DATA_CONNECTIONS = FrameSchema(
         "type": (pl.String, "snowflake, bigquery, postgres... (an open set)"),
         "database": (pl.String, "default database of a query; null when the type has none"),
         "schema": (pl.String, "default schema of a query; null when none is set"),
+        "dialect": (pl.String, "sqlglot dialect of its SQL; null when the type is unknown"),
+        "service": (pl.String, "OpenMetadata database service it reads; null when not known"),
+    },
+)
+
+HEX_COMPONENT_IMPORTS = FrameSchema(
+    "hex_component_imports",
+    {
+        "project_id": (pl.String, "project or component that imports"),
+        "component_id": (pl.String, "component that is imported, lower case"),
+        "cell_id": (pl.String, "cell that imports it; null when the source names none"),
+        "component_version": (pl.String, "version of the component that is pinned; null if none"),
+    },
+)
+
+HEX_QUERIED_TABLES = FrameSchema(
+    "hex_queried_tables",
+    {
+        "project_id": (pl.String, "project or component that queried the table"),
+        "data_connection_id": (pl.String, "data connection it used, lower case"),
+        "table_name": (pl.String, "name as Hex reports it: one to three parts, any case"),
+    },
+)
+
+HEX_RUNS = FrameSchema(
+    "hex_runs",
+    {
+        "project_id": (pl.String, "project that ran"),
+        "trigger": (pl.String, "API, SCHEDULED, APP_REFRESH (an open set)"),
+        "status": (pl.String, "outcome of the latest run: COMPLETED, ERRORED... (an open set)"),
+        "started_at": (INSTANT, "start of the latest run; null when it did not start"),
+        "ended_at": (INSTANT, "its end; null while it runs"),
+        "url": (pl.String, "page of the latest run"),
+        "runs": (pl.Int64, "runs that the next columns are taken from"),
+        "success_rate": (pl.Float64, "share of the ended ones that completed, 0 to 1; else null"),
+        "median_seconds": (pl.Float64, "median duration of those that completed"),
+        "last_success_at": (INSTANT, "start of the latest completed one; null when none was seen"),
     },
 )
 
@@ -160,6 +216,11 @@ WAREHOUSE_QUERY_HISTORY = FrameSchema(
         "contexts": (NAMES, "Hex contexts it ran in (SCHEDULED_RUN, ...), sorted"),
         "users": (pl.Int64, "distinct users that ran it"),
         "sample_query_id": (pl.String, "warehouse id of one execution; null when the log has none"),
+        "resolved": (
+            TABLES_READ,
+            "tables and columns the warehouse recorded for the last execution for which it did; "
+            "null when it recorded none",
+        ),
     },
 )
 
@@ -184,8 +245,16 @@ LINEAGE_EDGES = FrameSchema(
         "service": (pl.String, "database service of the table"),
         "table_fqn": (pl.String, "table that is read"),
         "table_id": (pl.String, "its UUID in OpenMetadata"),
-        "columns": (NAMES, "columns read, exact case; empty when unknown"),
-        "evidence": (NAMES, "what shows the edge: query_history, ..., sorted"),
+        "component_id": (
+            pl.String,
+            "component through which the project reads it; null when it reads it itself",
+        ),
+        "columns": (COLUMNS_READ, "columns read, exact case, sorted; empty when unknown"),
+        "evidence": (
+            NAMES,
+            "what shows the edge, sorted: cell_sql, queried_tables, query_history, "
+            "warehouse_resolved",
+        ),
         "executions": (pl.Int64, "executions seen"),
         "last_seen": (INSTANT, "latest execution seen; null without query history"),
         "sql": (pl.String, "one masked statement that shows the edge"),

@@ -14,7 +14,15 @@ from hex_assets.storage import StoredFrames, read_frame, write_frame
 
 def connections(*names: str, gaps: tuple[str, ...] = ()) -> Frame:
     rows = [
-        {"id": name, "name": name, "type": "snowflake", "database": "D", "schema": None}
+        {
+            "id": name,
+            "name": name,
+            "type": "snowflake",
+            "database": "D",
+            "schema": None,
+            "dialect": "snowflake",
+            "service": None,
+        }
         for name in names
     ]
     return HEX_DATA_CONNECTIONS.frame(rows, gaps)

@@ -159,6 +159,9 @@ def project_row(project: Project, url: str | None) -> dict[str, Any]:
         "categories": sorted(categories),
         "category_descriptions": [categories[name] for name in sorted(categories)],
         "collections": sorted(collections),
+        "collection_descriptions": [None for _ in collections],
+        "groups": [],
+        "reviews_required": None,
         "created_at": project.created_at,
         "last_edited_at": project.last_edited_at,
         "last_published_at": project.last_published_at,
@@ -215,6 +218,8 @@ def data_connection_row(connection: DataConnection) -> dict[str, Any]:
         "type": connection.type,
         "database": database,
         "schema": schema,
+        "dialect": _DIALECTS.get(connection.type),
+        "service": None,
     }
 
 
@@ -257,7 +262,13 @@ def cell_row(
         "label": cell.label,
         "data_connection_id": cell.data_connection_id,
         "sql": mask(sql.source, dialect) if sql.source and sql.source.strip() else None,
+        "dialect": dialect if sql.source else None,
+        "jinja_names": [],
         "output_dataframe": sql.output_dataframe,
+        "source_dataframe": None,
+        "parent_cell_id": None,
+        "component_id": None,
+        "markdown": None,
         "version": "draft",
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from hex_assets.frames import LINEAGE_EDGES, UNRESOLVED_REFERENCES, Frame
+from hex_assets.frames import COLUMNS_READ, LINEAGE_EDGES, UNRESOLVED_REFERENCES, Frame
 from hex_assets.lineage.names import session_of
 from hex_assets.lineage.parse import MAX_CHARACTERS, References, Script, parse
 from hex_assets.lineage.resolve import Reason, Resolved, TableIndex
@@ -171,7 +171,8 @@ def _edges(executed: pl.DataFrame, found: pl.DataFrame, texts: pl.DataFrame) -> 
         .group_by(key)
         .agg(
             pl.col("table_id").last(),
-            pl.lit([], dtype=pl.List(pl.String)).first().alias("columns"),
+            pl.lit(None, pl.String).first().alias("component_id"),
+            pl.lit([], dtype=COLUMNS_READ).first().alias("columns"),
             pl.col("executions").sum(),
             pl.col("last_seen").max(),
             pl.col(_STATEMENT).last(),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from hex_assets.frames import INSTANT, WAREHOUSE_QUERY_HISTORY, Frame
+from hex_assets.frames import INSTANT, TABLES_READ, WAREHOUSE_QUERY_HISTORY, Frame
 from hex_assets.warehouse.comment import split_comment
 from hex_assets.warehouse.masking import mask_literals
 from hex_assets.warehouse.reader import HistoryReader, Window, grouped
@@ -217,6 +217,7 @@ def _final(partial: pl.DataFrame) -> pl.DataFrame:
             *_MERGED,
             pl.col("context").drop_nulls().unique().sort().alias("contexts"),
             pl.col("user").drop_nulls().n_unique().cast(pl.Int64).alias("users"),
+            pl.lit(None, TABLES_READ).alias("resolved"),
         )
         .select(list(WAREHOUSE_QUERY_HISTORY.columns))
         .sort(_KEY)

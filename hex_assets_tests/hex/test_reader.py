@@ -74,6 +74,9 @@ def test_a_project_becomes_a_row() -> None:
         "views_7_days": 3,
         "views_14_days": 5,
         "views_30_days": 9,
+        "collection_descriptions": [None],
+        "groups": [],
+        "reviews_required": None,
         "schedules": ["DAILY 06:30 +00:00"],
         "url": f"{HOST}/{ORG_ID}/app/{uuid_of(1)}",
     }
@@ -321,8 +324,8 @@ def test_connections_become_rows() -> None:
     with fake.client() as client:
         frame = read_data_connections(client)
     assert frame.rows.rows() == [
-        (uuid_of(0xC001), "Warehouse 1", "snowflake", "ANALYTICS", "PUBLIC"),
-        (uuid_of(0xC002), uuid_of(0xC002), "motherduck", None, None),
+        (uuid_of(0xC001), "Warehouse 1", "snowflake", "ANALYTICS", "PUBLIC", "snowflake", None),
+        (uuid_of(0xC002), uuid_of(0xC002), "motherduck", None, None, "duckdb", None),
     ]
     left_out = f"data connection {uuid_of(0xC003)} was left out: unusable connectionDetails"
     assert frame.gaps == (left_out,)
@@ -371,7 +374,13 @@ def test_cells_become_rows_with_masked_sql() -> None:
             "label": "Query 1",
             "data_connection_id": uuid_of(0xC001),
             "sql": "snowflake: select 1",
+            "dialect": "snowflake",
+            "jinja_names": [],
             "output_dataframe": "frame_1",
+            "source_dataframe": None,
+            "parent_cell_id": None,
+            "component_id": None,
+            "markdown": None,
             "version": "draft",
         },
         {
@@ -381,7 +390,13 @@ def test_cells_become_rows_with_masked_sql() -> None:
             "label": None,
             "data_connection_id": None,
             "sql": None,
+            "dialect": None,
+            "jinja_names": [],
             "output_dataframe": None,
+            "source_dataframe": None,
+            "parent_cell_id": None,
+            "component_id": None,
+            "markdown": None,
             "version": "draft",
         },
     ]

@@ -49,6 +49,7 @@ def ran(sql: str, **columns: Any) -> dict[str, Any]:
         "contexts": ["SCHEDULED_RUN"],
         "users": 1,
         "sample_query_id": None,
+        "resolved": None,
     }
     return {**row, **columns}
 

@@ -51,6 +51,7 @@ def test_an_edge_in_full() -> None:
             "service": "snow",
             "table_fqn": "snow.DB.SCH.ORDERS",
             "table_id": "id of snow.DB.SCH.ORDERS",
+            "component_id": None,
             "columns": [],
             "evidence": ["query_history"],
             "executions": 5,

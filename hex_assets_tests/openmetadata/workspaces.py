@@ -49,6 +49,7 @@ def edge(number: int, table: str, table_id: str, **over: Any) -> dict[str, Any]:
         "service": "snow",
         "table_fqn": table,
         "table_id": table_id,
+        "component_id": None,
         "columns": [],
         "evidence": ["query_history"],
         "executions": 3,

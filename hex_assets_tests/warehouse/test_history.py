@@ -102,6 +102,7 @@ def test_the_frame() -> None:
         "contexts": ["APP_VIEW", "SCHEDULED_RUN"],
         "users": 3,
         "sample_query_id": "q014",
+        "resolved": None,
     }
 
 
