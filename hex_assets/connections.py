@@ -27,10 +27,10 @@ from hex_assets.hex.models import Listing, Me
 from hex_assets.http import Retry
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.client import OpenMetadataClient
-from hex_assets.recipe import QueryLog, Recipe, SnowflakeConnection
-from hex_assets.warehouse.query_log import QueryLogReader
+from hex_assets.recipe import Recipe
+from hex_assets.warehouse.connection import WarehouseConnection
 from hex_assets.warehouse.reader import HistoryReader
-from hex_assets.warehouse.snowflake import SnowflakeReader
+from hex_assets.warehouse.snowflake import Snowflake
 
 _ONE_MORE_TRY = Retry(attempts=2, backoff_seconds=0.5, longest_wait_seconds=60.0)
 """For checks, at which somebody is waiting."""
@@ -116,34 +116,8 @@ def open_history_readers(recipe: Recipe) -> list[HistoryReader]:
 
 def _history_reader(recipe: Recipe, service: str) -> HistoryReader:
     connection = recipe.hex_assets.warehouses.get(service) or _stored_connection(recipe, service)
-    if isinstance(connection, QueryLog):
-        _refuse_unknown_dialect(service, connection.dialect)
-        return QueryLogReader(
-            service=service,
-            path=connection.path,
-            dialect=connection.dialect,
-            format=connection.format,
-            columns={str(ours): theirs for ours, theirs in connection.columns.items()},
-            storage_options=connection.storage_options,
-        )
-    tag = {} if connection.query_tag is None else {"query_tag": connection.query_tag}
-    return SnowflakeReader(
-        service=service,
-        account=connection.account,
-        username=connection.username,
-        password=connection.password,
-        private_key=connection.private_key,
-        private_key_passphrase=connection.snowflake_privatekey_passphrase,
-        oauth_token=connection.oauth_token,
-        role=connection.role,
-        warehouse=connection.warehouse,
-        database=connection.database,
-        account_usage_schema=connection.account_usage_schema,
-        client_session_keep_alive=connection.client_session_keep_alive,
-        session_parameters=connection.connection_options,
-        connection_arguments=connection.connection_arguments,
-        **tag,
-    )
+    _refuse_unknown_dialect(service, connection.sql_dialect)
+    return connection
 
 
 def _refuse_unknown_dialect(service: str, dialect: str) -> None:
@@ -158,7 +132,7 @@ def _refuse_unknown_dialect(service: str, dialect: str) -> None:
         )
 
 
-def _stored_connection(recipe: Recipe, service: str) -> SnowflakeConnection:
+def _stored_connection(recipe: Recipe, service: str) -> WarehouseConnection:
     """The connection stored with a service in OpenMetadata, which tells passwords to bots only.
 
     Raises:
@@ -179,13 +153,13 @@ def _stored_connection(recipe: Recipe, service: str) -> SnowflakeConnection:
         raise _no_history(service, "OpenMetadata stores no connection for it")
     if any(isinstance(value, str) and _MASK.fullmatch(value) for value in config.values()):
         raise _no_history(service, "OpenMetadata masks its passwords from whoever is not a bot")
-    known = {field.alias for field in SnowflakeConnection.model_fields.values()}
+    known = {field.alias for field in Snowflake.model_fields.values()}
     try:
-        return SnowflakeConnection.model_validate(
+        return Snowflake.model_validate(
             {"type": "Snowflake", **{key: config[key] for key in config if key in known}},
             by_alias=True,
             by_name=False,
-        )
+        ).of(service)
     except ValidationError as error:
         fields = sorted({str(one["loc"][0]) for one in error.errors() if one["loc"]} or {"login"})
         problem = f"the connection stored in OpenMetadata cannot be used ({', '.join(fields)})"

@@ -32,8 +32,8 @@ from hex_assets.sandbox.hex_api import HexState, create_hex_api
 from hex_assets.sandbox.query_log import query_log, write_query_log
 from hex_assets.sandbox.server import serve
 from hex_assets.sandbox.world import HexWorkspace, World, build_world
-from hex_assets.warehouse.query_log import QueryLogReader
-from hex_assets.warehouse.snowflake import SnowflakeReader
+from hex_assets.warehouse.query_log import QueryLog
+from hex_assets.warehouse.snowflake import Snowflake
 
 JWT = "catalog-jwt"
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -311,21 +311,21 @@ def test_readers_are_made_as_the_recipe_says(servers: Servers) -> None:
     prefixes = ["logs", "dwh.a", "dwh.b"]
     recipe = servers.recipe(prefixes=prefixes, warehouses={"dwh": snowflake, "logs": log})
     assert open_history_readers(recipe) == [
-        QueryLogReader(
-            service="logs",
+        QueryLog(
+            type="QueryLog",
             path="memory://x/*.log",
             dialect="bigquery",
             format="csv",
             columns={"query_text": "sql"},
             storage_options={"key": "k"},
-        ),
-        SnowflakeReader(
-            service="dwh",
+        ).of("logs"),
+        Snowflake(
+            type="Snowflake",
             account="ab12345",
             username="HEX",
             password=SecretStr("p"),
             private_key=SecretStr("k"),
-            private_key_passphrase=SecretStr("x"),
+            snowflake_privatekey_passphrase=SecretStr("x"),
             oauth_token=SecretStr("t"),
             role="R",
             warehouse="W",
@@ -333,9 +333,9 @@ def test_readers_are_made_as_the_recipe_says(servers: Servers) -> None:
             account_usage_schema="A.B",
             query_tag="tag",
             client_session_keep_alive=True,
-            session_parameters={"a": "b"},
+            connection_options={"a": "b"},
             connection_arguments={"c": 1},
-        ),
+        ).of("dwh"),
     ]
 
 
@@ -391,13 +391,13 @@ def test_the_connection_stored_in_openmetadata_serves_a_warehouse(servers: Serve
         recipe = servers.recipe(catalog_url=url, prefixes=["dwh"], warehouses={})
         readers = open_history_readers(recipe)
     assert readers == [
-        SnowflakeReader(
-            service="dwh",
+        Snowflake(
+            type="Snowflake",
             account="ab12345",
             username="OPENMETADATA",
             warehouse="XS",
             password=SecretStr("s3nt1nel"),
-        )
+        ).of("dwh")
     ]
     assert "s3nt1nel" not in repr(readers)
 

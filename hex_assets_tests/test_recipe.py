@@ -26,16 +26,14 @@ from hex_assets.recipe import (
     FilterPattern,
     HexAssetsSettings,
     OpenMetadataConnection,
-    QueryLog,
     Recipe,
-    SnowflakeConnection,
     load_recipe,
     load_recipes,
     parse_recipe,
     service_names,
 )
-from hex_assets.recipe.settings import LogColumn
-from hex_assets.warehouse.query_log import COLUMNS
+from hex_assets.warehouse.query_log import COLUMNS, LogColumn, QueryLog
+from hex_assets.warehouse.snowflake import Snowflake
 
 EXAMPLE = Path(__file__).parents[1] / "recipes" / "hex.yaml"
 
@@ -116,7 +114,7 @@ def test_a_recipe_says_what_its_yaml_says() -> None:
     assert recipe.hex_assets.look_back_days == 7
     assert recipe.database_services == ["wh"]
     warehouse = recipe.hex_assets.warehouses["wh"]
-    assert isinstance(warehouse, SnowflakeConnection)
+    assert isinstance(warehouse, Snowflake)
     assert warehouse.password is not None
     assert warehouse.password.get_secret_value() == "pw"
     assert warehouse.account_usage_schema == "SNOWFLAKE.ACCOUNT_USAGE"
@@ -334,7 +332,7 @@ def test_a_variable_becomes_what_its_key_wants(
 )
 def test_a_variable_may_hold_any_text(password: str) -> None:
     warehouse = read(RECIPE, {**ENVIRON, "PASSWORD": password}).hex_assets.warehouses["wh"]
-    assert isinstance(warehouse, SnowflakeConnection)
+    assert isinstance(warehouse, Snowflake)
     assert warehouse.password is not None
     assert warehouse.password.get_secret_value() == password
 

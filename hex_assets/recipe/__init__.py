@@ -8,10 +8,7 @@ come from here; nothing else reads them from files or the environment.
 from hex_assets.recipe.load import load_recipe, load_recipes, parse_recipe, service_names
 from hex_assets.recipe.settings import (
     HexAssetsSettings,
-    QueryLog,
     RetrySettings,
-    SnowflakeConnection,
-    WarehouseConnection,
 )
 from hex_assets.recipe.workflow import (
     DashboardMetadata,
@@ -27,11 +24,8 @@ __all__ = [
     "HexAssetsSettings",
     "HexConnection",
     "OpenMetadataConnection",
-    "QueryLog",
     "Recipe",
     "RetrySettings",
-    "SnowflakeConnection",
-    "WarehouseConnection",
     "load_recipe",
     "load_recipes",
     "parse_recipe",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
-from hex_assets.section import FilterPattern, Secret, Section, free_form, no_effect
+from hex_assets.section import Section
+from hex_assets.warehouse.connection import WarehouseConnection
+from hex_assets.warehouse.registry import Warehouse
 
 
 class RetrySettings(Section):
@@ -24,124 +26,6 @@ class RetrySettings(Section):
         le=3600,
         description="No wait is longer; a server that asks for more is given up on.",
     )
-
-
-class SnowflakeConnection(Section):
-    """Reads ACCOUNT_USAGE.QUERY_HISTORY. Field names are those of OpenMetadata's own connection.
-
-    The first of these that is given logs in: ``privateKey``, ``oauthToken``, ``password``, else
-    the ``authenticator`` of ``connectionArguments``.
-    """
-
-    type: Literal["Snowflake"] = Field(description="Always Snowflake.")
-    account: str = Field(
-        min_length=1, description="Account identifier, for example xyz1234.us-east-1.gcp."
-    )
-    username: str = Field(min_length=1, description="User that reads the query history.")
-    password: Secret | None = Field(
-        default=None, description="Password or programmatic access token."
-    )
-    private_key: Secret | None = Field(
-        default=None,
-        description="Private key of a key pair, PEM text (line breaks may be written \\n).",
-    )
-    snowflake_privatekey_passphrase: Secret | None = Field(
-        default=None, description="Passphrase of the private key."
-    )
-    oauth_token: Secret | None = Field(
-        default=None, description="OAuth access token. Not one of OpenMetadata's fields."
-    )
-    role: str | None = Field(
-        default=None, description="Role to use; needs GOVERNANCE_VIEWER on the SNOWFLAKE database."
-    )
-    warehouse: str = Field(min_length=1, description="Warehouse that runs the history query.")
-    database: str | None = Field(default=None, description="Database of the session.")
-    account_usage_schema: str = Field(
-        default="SNOWFLAKE.ACCOUNT_USAGE",
-        min_length=1,
-        description="Schema that holds QUERY_HISTORY, if it is a copy or a share.",
-    )
-    query_tag: str | None = Field(default=None, description="QUERY_TAG set on the session.")
-    client_session_keep_alive: bool = Field(
-        default=False, description="Keep the session alive beyond four hours of idling."
-    )
-    connection_options: dict[str, str] = free_form("Session parameters set when connecting.")
-    connection_arguments: dict[str, Any] = free_form(
-        "Further arguments of snowflake.connector.connect, for example authenticator."
-    )
-
-    scheme: Literal["snowflake"] = no_effect("snowflake")
-    snowflake_source_host: str = no_effect("app.snowflake.com")
-    credit_cost: float = no_effect(3.3)
-    include_transient_tables: bool = no_effect(True)
-    include_streams: bool = no_effect(False)
-    include_stages: bool = no_effect(False)
-    include_semantic_views: bool = no_effect(False)
-    use_access_history: bool = no_effect(True)
-    access_history_chunk_size: int = no_effect(2)
-    schema_filter_pattern: FilterPattern | None = no_effect(None)
-    table_filter_pattern: FilterPattern | None = no_effect(None)
-    database_filter_pattern: FilterPattern | None = no_effect(None)
-    stored_procedure_filter_pattern: FilterPattern | None = no_effect(None)
-    sample_data_storage_config: dict[str, Any] | None = no_effect(None)
-    policy_agent_config: dict[str, Any] | None = no_effect(None)
-    supports_metadata_extraction: bool = no_effect(True)
-    supports_incremental_metadata_extraction: bool = no_effect(True)
-    supports_usage_extraction: bool = no_effect(True)
-    supports_lineage_extraction: bool = no_effect(True)
-    supports_dbt_extraction: bool = Field(
-        default=True, alias="supportsDBTExtraction", description="No effect here.", repr=False
-    )
-    supports_profiler: bool = no_effect(True)
-    supports_database: bool = no_effect(True)
-    supports_query_comment: bool = no_effect(True)
-    supports_system_profile: bool = no_effect(False)
-    supports_data_diff: bool = no_effect(True)
-
-    @model_validator(mode="after")
-    def _can_log_in(self) -> SnowflakeConnection:
-        given = (self.private_key, self.oauth_token, self.password)
-        if not any(given) and "authenticator" not in self.connection_arguments:
-            raise ValueError(
-                "has no way to log in; give privateKey, oauthToken or password, "
-                "or connectionArguments.authenticator"
-            )
-        return self
-
-
-LogColumn = Literal[
-    "query_text",
-    "start_time",
-    "database_name",
-    "schema_name",
-    "user_name",
-    "query_id",
-    "execution_status",
-]
-
-
-class QueryLog(Section):
-    """Query history as files: what any warehouse can export."""
-
-    type: Literal["QueryLog"] = Field(description="Always QueryLog.")
-    path: str = Field(
-        min_length=1, description="File, glob or fsspec URL, for example s3://logs/hex/*.parquet."
-    )
-    dialect: str = Field(
-        min_length=1, description="SQL dialect by its sqlglot name, for example bigquery."
-    )
-    format: Literal["parquet", "csv", "jsonl"] | None = Field(
-        default=None, description="File format; by default told from the suffix of the path."
-    )
-    columns: dict[LogColumn, str] = Field(
-        default_factory=dict,
-        description="The log's own name of a column by ours, where the two differ. Needed are "
-        "query_text and start_time (UTC unless it says otherwise).",
-    )
-    storage_options: dict[str, Any] = free_form("Options of the fsspec file system, e.g. key.")
-
-
-WarehouseConnection = Annotated[SnowflakeConnection | QueryLog, Field(discriminator="type")]
 
 
 class HexAssetsSettings(Section):
@@ -166,7 +50,7 @@ class HexAssetsSettings(Section):
         default=None,
         description="Id of the Hex workspace for links, if the token may not ask for it itself.",
     )
-    warehouses: dict[str, WarehouseConnection] = Field(
+    warehouses: dict[str, Warehouse] = Field(
         default_factory=dict,
         description="Query history by database service, as named in OpenMetadata. A service of "
         "dbServicePrefixes that is not here is read through its connection stored in "
@@ -178,3 +62,10 @@ class HexAssetsSettings(Section):
         "none (the query history then still holds masked statements, from which lineage is read).",
     )
     concurrency: int = Field(default=4, ge=1, le=64, description="Requests under way at once.")
+
+    @field_validator("warehouses")
+    @classmethod
+    def _name_warehouses(
+        cls, warehouses: dict[str, WarehouseConnection]
+    ) -> dict[str, WarehouseConnection]:
+        return {service: connection.of(service) for service, connection in warehouses.items()}

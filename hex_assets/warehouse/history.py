@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from hex_assets.frames import INSTANT, TABLES_READ, WAREHOUSE_QUERY_HISTORY, Frame
+from hex_assets.frames import INSTANT, NAMES, TABLES_READ, WAREHOUSE_QUERY_HISTORY, Frame
 from hex_assets.warehouse.comment import split_comment
 from hex_assets.warehouse.masking import mask_literals
-from hex_assets.warehouse.reader import HistoryReader, Window, grouped
+from hex_assets.warehouse.reader import HistoryReader, Window
 
 __all__ = ["HistoryFigures", "QueryHistory", "Window", "read_query_history"]
 
@@ -27,21 +27,21 @@ _SHAPES_KEPT = 4_096
 _PARTIAL: dict[str, Any] = {
     **dict.fromkeys(_KEY, pl.String),
     "context": pl.String,
-    "user": pl.String,
+    "users": NAMES,
     "sql": pl.String,
     "executions": pl.Int64,
     "first_seen": INSTANT,
     "last_seen": INSTANT,
     "sample_query_id": pl.String,
+    "resolved": TABLES_READ,
 }
-"""One row per key, context and user."""
+"""One row per key and context."""
 
 _COMMENT: dict[str, Any] = {
     "statement": pl.String,
     "project_id": pl.String,
     "cell_id": pl.String,
     "context": pl.String,
-    "email": pl.String,
 }
 
 
@@ -127,13 +127,12 @@ def _partial(
     figures: HistoryFigures,
 ) -> tuple[pl.DataFrame, HistoryFigures]:
     """One batch, decoded, filtered, masked, and the figures with it added."""
-    texts = grouped(rows)
-    decoded = texts.with_columns(_decoded(texts["query_text"]))
+    decoded = rows.with_columns(_decoded(rows["query_text"]))
     readable = decoded.filter(pl.col("project_id").is_not_null())
     ours = readable
     if project_ids is not None:
         ours = readable.filter(pl.col("project_id").is_in(list(project_ids)))
-    shapes = [shape(statement, reader.dialect) for statement in ours["statement"]]
+    shapes = [shape(statement, reader.sql_dialect) for statement in ours["statement"]]
     masked = ours.with_columns(
         pl.Series("masked", [text for text, _ in shapes], pl.String),
         pl.Series("sql_key", [key for _, key in shapes], pl.String),
@@ -141,19 +140,20 @@ def _partial(
     stored = {"masked": pl.col("masked"), "full": pl.col("statement")}
     part = masked.select(
         pl.lit(reader.service).alias("service"),
-        pl.lit(reader.dialect).alias("dialect"),
+        pl.lit(reader.sql_dialect).alias("dialect"),
         "database",
         "schema",
         "project_id",
         "cell_id",
         "sql_key",
         "context",
-        pl.coalesce("email", pl.col("user").str.to_lowercase()).alias("user"),
+        "users",
         stored.get(store_sql, pl.lit(None, pl.String)).alias("sql"),
         "executions",
         "first_seen",
         "last_seen",
         "sample_query_id",
+        "resolved",
     )
     total, named, counted = (int(one["executions"].sum()) for one in (decoded, readable, ours))
     figures = replace(
@@ -172,9 +172,9 @@ def _decoded(texts: pl.Series) -> list[pl.Series]:
     for text in texts:
         statement, comment = split_comment(text)
         if comment is None:
-            rows.append((statement, None, None, None, None))
+            rows.append((statement, None, None, None))
         else:
-            fields = (comment.project_id, comment.cell_id, comment.context, comment.user_email)
+            fields = (comment.project_id, comment.cell_id, comment.context)
             rows.append((statement, *fields))
     return pl.DataFrame(rows, schema=_COMMENT, orient="row").get_columns()
 
@@ -191,8 +191,8 @@ def _compact(parts: list[pl.DataFrame]) -> pl.DataFrame:
         pl.concat([pl.DataFrame(schema=_PARTIAL), *parts])
         .lazy()
         .sort("last_seen", "sample_query_id", nulls_last=False)
-        .group_by(*_KEY, "context", "user", maintain_order=True)
-        .agg(*_MERGED)
+        .group_by(*_KEY, "context", maintain_order=True)
+        .agg(*_MERGED, _USERS.sort())
         .select(*_PARTIAL)
         .collect()
     )
@@ -204,8 +204,12 @@ _MERGED = (
     pl.col("first_seen").min(),
     pl.col("last_seen").max(),
     pl.col("sample_query_id").drop_nulls().last(),
+    pl.col("resolved").drop_nulls().last(),
 )
 """Merges rows that are in the order of their last execution."""
+
+_USERS = pl.col("users").explode().drop_nulls().unique()
+"""The users of any of the rows."""
 
 
 def _final(partial: pl.DataFrame) -> pl.DataFrame:
@@ -216,8 +220,7 @@ def _final(partial: pl.DataFrame) -> pl.DataFrame:
         .agg(
             *_MERGED,
             pl.col("context").drop_nulls().unique().sort().alias("contexts"),
-            pl.col("user").drop_nulls().n_unique().cast(pl.Int64).alias("users"),
-            pl.lit(None, TABLES_READ).alias("resolved"),
+            _USERS.len().cast(pl.Int64).alias("users"),
         )
         .select(list(WAREHOUSE_QUERY_HISTORY.columns))
         .sort(_KEY)

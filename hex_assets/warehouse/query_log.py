@@ -7,18 +7,30 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
+from pydantic import Field
 from upath import UPath
 
 from hex_assets.errors import WarehouseError
-from hex_assets.frames import INSTANT
-from hex_assets.warehouse.reader import MARKER, STATEMENT_TYPES, HistoryBatch, Window
+from hex_assets.frames import INSTANT, TABLES_READ
+from hex_assets.section import free_form
+from hex_assets.warehouse.connection import WarehouseConnection
+from hex_assets.warehouse.reader import MARKER, STATEMENT_TYPES, HistoryBatch, Window, grouped
 
-COLUMNS: Mapping[str, str] = {
+LogColumn = Literal[
+    "query_text",
+    "start_time",
+    "database_name",
+    "schema_name",
+    "user_name",
+    "query_id",
+    "execution_status",
+]
+
+COLUMNS: Mapping[LogColumn, str] = {
     "query_text": "statement as logged, with its comments; required",
     "start_time": "start of the execution; required",
     "database_name": "session database",
@@ -53,26 +65,31 @@ _TIME = (
 _EPOCH = r"^\s*(\d{9,19})(?:\.\d*)?\s*$"
 
 
-@dataclass(frozen=True, kw_only=True)
-class QueryLogReader:
-    """Reads query log files of one database service.
+class QueryLog(WarehouseConnection):
+    """Query history as files: what any warehouse can export."""
 
-    Attributes:
-        service: OpenMetadata name of the database service.
-        path: file, glob, or URL of any file system that fsspec knows; ``.gz`` is unpacked for CSV
-            and JSON lines.
-        dialect: sqlglot's name of the dialect of the statements.
-        format: parquet, csv or jsonl; by default told from the suffix.
-        columns: name in ``COLUMNS`` to the log's own name for it, where the two differ.
-        storage_options: options of the file system, for example credentials.
-    """
+    type: Literal["QueryLog"] = Field(description="Always QueryLog.")
+    path: str = Field(
+        min_length=1,
+        description="File, glob or fsspec URL, for example s3://logs/hex/*.parquet; `.gz` is "
+        "unpacked for CSV and JSON lines.",
+    )
+    dialect: str = Field(
+        min_length=1, description="SQL dialect by its sqlglot name, for example bigquery."
+    )
+    format: Literal["parquet", "csv", "jsonl"] | None = Field(
+        default=None, description="File format; by default told from the suffix of the path."
+    )
+    columns: dict[LogColumn, str] = Field(
+        default_factory=dict,
+        description="The log's own name of a column by ours, where the two differ. Needed are "
+        "query_text and start_time (UTC unless it says otherwise).",
+    )
+    storage_options: dict[str, Any] = free_form("Options of the fsspec file system, e.g. key.")
 
-    service: str
-    path: str
-    dialect: str
-    format: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    @property
+    def sql_dialect(self) -> str:
+        return self.dialect
 
     def read(self, window: Window) -> Iterator[HistoryBatch]:
         """See ``HistoryReader.read``; one row per execution.
@@ -94,7 +111,6 @@ class QueryLogReader:
 
     def _files(self) -> list[UPath]:
         """The files that the path names, at least one, in order of their names."""
-        self._check_columns_setting()
         with self._storage_errors():
             location = UPath(self.path, **self.storage_options)
             matches = [location.path]
@@ -156,7 +172,7 @@ class QueryLogReader:
                 dated = rows.filter(pl.col("start_time").is_not_null())
                 undated += rows.height - dated.height
                 if dated.height:
-                    yield HistoryBatch(_statements(dated))
+                    yield HistoryBatch(grouped(_executions(dated)))
         if undated:
             gap = f"{self.service}: {undated} executions in {name} have no readable start_time"
             yield HistoryBatch(pl.DataFrame(schema=STATEMENT_TYPES), gaps=(gap,))
@@ -208,15 +224,6 @@ class QueryLogReader:
             )
         return known
 
-    def _check_columns_setting(self) -> None:
-        unknown = sorted(set(self.columns) - set(COLUMNS))
-        if unknown:
-            raise WarehouseError(
-                self.service,
-                f"`columns` of the query log has unknown keys: {', '.join(unknown)}",
-                f"Its keys are {', '.join(COLUMNS)}; its values are the log's own column names",
-            )
-
     def _columns_there(self, present: list[str], name: str) -> dict[str, str]:
         """Our name to the log's own name of each column that the log has."""
         there: dict[str, str] = {}
@@ -254,16 +261,15 @@ class QueryLogReader:
             ) from None
 
 
-def _statements(rows: pl.DataFrame) -> pl.DataFrame:
+def _executions(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         "query_text",
         pl.col("database_name").alias("database"),
         pl.col("schema_name").alias("schema"),
         pl.col("user_name").alias("user"),
-        pl.lit(1, pl.Int64).alias("executions"),
-        pl.col("start_time").alias("first_seen"),
-        pl.col("start_time").alias("last_seen"),
-        pl.col("query_id").alias("sample_query_id"),
+        pl.col("start_time").alias("started_at"),
+        "query_id",
+        pl.lit(None, TABLES_READ).alias("resolved"),
     )
 
 

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
 import polars as pl
 
-from hex_assets.frames import INSTANT
+from hex_assets.frames import INSTANT, NAMES, TABLES_READ
 
-MARKER = r"(?i)hex query metadata"
+MARKER = "(?i)hex query metadata"
 """Pattern of the texts that may hold a Hex comment."""
 
 STATEMENTS: Mapping[str, tuple[Any, str]] = {
     "query_text": (pl.String, "one whole text as the warehouse logged it, with its Hex comment"),
     "database": (pl.String, "session database at execution; null when unknown"),
     "schema": (pl.String, "session schema at execution; null when unknown"),
-    "user": (pl.String, "warehouse user; null when unknown"),
-    "executions": (pl.Int64, "how often it ran, 1 from a reader that does not group"),
+    "users": (
+        NAMES,
+        "distinct users that ran it: of an execution the user_email of its comment, else the "
+        "warehouse's user; empty when unknown. Only counted, never stored",
+    ),
+    "executions": (pl.Int64, "how often it ran"),
     "first_seen": (INSTANT, "first execution"),
     "last_seen": (INSTANT, "last execution"),
     "sample_query_id": (pl.String, "warehouse id of the last execution; null when unknown"),
+    "resolved": (
+        TABLES_READ,
+        "tables and columns that the warehouse recorded for the last execution for which it did; "
+        "null when it recorded none",
+    ),
 }
-"""Columns of a batch. Texts may be grouped if they are equal but for the comment's trace id."""
+"""Columns of a batch.
+
+Texts are grouped that are equal but for trace id and user in their comment (see ``grouped``). The
+same group may come up several times, in one batch or in several.
+"""
 
 STATEMENT_TYPES = {column: dtype for column, (dtype, _) in STATEMENTS.items()}
 
-TRACE_ID = "trace_id[^0-9a-z]{1,8}[0-9a-f]{32}"
-"""Pattern of what differs in the comments of equal runs; Snowflake and Polars read it alike."""
+TRACE_ID = "trace_id[^0-9a-zA-Z]{1,8}[0-9a-f]{32}"
+"""Pattern of what differs in the comments of equal runs, for any regular expression engine."""
+
+USER_EMAIL = r"user_email[^0-9a-zA-Z]{1,8}([^\"\\ ,}]+@[^\"\\ ,}]+)"
+"""Pattern of the user in a Hex comment, for any regular expression engine."""
+
+_FROM_MARKER = "(?is)(hex query metadata.*)$"
+
+EXECUTIONS: Mapping[str, Any] = {
+    "query_text": pl.String,
+    "database": pl.String,
+    "schema": pl.String,
+    "user": pl.String,
+    "started_at": INSTANT,
+    "query_id": pl.String,
+    "resolved": TABLES_READ,
+}
+"""Columns of single executions, as a source that cannot group delivers them; ``user`` is the
+warehouse's."""
 
 
 @dataclass(frozen=True)
@@ -69,49 +99,67 @@ class HistoryBatch:
 
 
 class HistoryReader(Protocol):
-    """Reads the successful statements with a Hex comment from one database service."""
+    """Reads the successful statements with a Hex comment from one database service.
+
+    See ``WarehouseConnection``, of which each warehouse is one.
+    """
 
     @property
-    def service(self) -> str:
-        """OpenMetadata name of the database service."""
+    def service(self) -> str: ...
 
     @property
-    def dialect(self) -> str:
-        """Dialect of the statements by its sqlglot name."""
+    def sql_dialect(self) -> str: ...
 
-    def read(self, window: Window) -> Iterator[HistoryBatch]:
-        """The statements that started within the window, in batches of bounded size.
+    def read(self, window: Window) -> Iterator[HistoryBatch]: ...
 
-        Raises:
-            WarehouseError: the history could not be read to its end.
-        """
-
-    def check(self) -> str:
-        """Whether the history can be read, by a small read: what was found, in one line.
-
-        Raises:
-            WarehouseError: it cannot be read.
-        """
+    def check(self) -> str: ...
 
 
-def grouped(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of ``STATEMENTS``, those that differ only in trace id and time made one."""
+def batch(rows: Iterable[Sequence[Any]]) -> HistoryBatch:
+    """Rows in the order of ``STATEMENTS`` as a batch.
+
+    A row without a text stands for executions whose text the warehouse cut.
+    """
+    table = pl.DataFrame(list(rows), schema=STATEMENT_TYPES, orient="row")
+    cut = table.filter(pl.col("query_text").is_null())
+    return HistoryBatch(
+        table.filter(pl.col("query_text").is_not_null()), cut=int(cut["executions"].sum())
+    )
+
+
+def grouped(executions: pl.DataFrame) -> pl.DataFrame:
+    """Single executions (``EXECUTIONS``) as rows of ``STATEMENTS``.
+
+    What a warehouse groups itself has to come out as this would make it: executions are one group
+    if database, schema, the text before the first marker and, without trace ids and users, the
+    text from it on are equal.
+    """
+    comment = pl.col("query_text").str.extract(_FROM_MARKER)
     return (
-        rows.lazy()
-        .sort("last_seen", "sample_query_id", nulls_last=False)
+        executions.lazy()
+        .sort("started_at", "query_id", nulls_last=False)
         .group_by(
-            pl.col("query_text").str.replace_all(TRACE_ID, "trace_id").alias("text"),
+            pl.col("query_text").str.replace(_FROM_MARKER, "").alias("body"),
+            comment.str.replace_all(TRACE_ID, "trace_id")
+            .str.replace_all(USER_EMAIL, "user_email")
+            .alias("comment"),
             "database",
             "schema",
-            "user",
             maintain_order=True,
         )
         .agg(
             pl.col("query_text").last(),
-            pl.col("executions").sum(),
-            pl.col("first_seen").min(),
-            pl.col("last_seen").max(),
-            pl.col("sample_query_id").drop_nulls().last(),
+            pl.coalesce(comment.str.extract(USER_EMAIL), "user")
+            .str.to_lowercase()
+            .drop_nulls()
+            .unique()
+            .sort()
+            .alias("users"),
+            pl.len().cast(pl.Int64).alias("executions"),
+            pl.col("started_at").min().alias("first_seen"),
+            pl.col("started_at").max().alias("last_seen"),
+            pl.col("query_id").drop_nulls().last().alias("sample_query_id"),
+            pl.col("resolved").drop_nulls().last(),
         )
         .select(*STATEMENT_TYPES)
         .collect()

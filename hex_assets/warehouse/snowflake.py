@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-import polars as pl
-from pydantic import SecretStr
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from hex_assets.errors import MissingExtra, WarehouseError
-from hex_assets.warehouse.reader import STATEMENT_TYPES, TRACE_ID, HistoryBatch, Window
+from hex_assets.section import Secret, free_form, no_effect
+from hex_assets.warehouse.connection import SqlWarehouse
+from hex_assets.warehouse.faults import fault, translated
+from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch
 
 _TEXT_LIMIT = 100_000
 _ROWS_PER_BATCH = 10_000
@@ -27,25 +29,34 @@ _IDENTIFIER = re.compile(
 )
 
 # The marker is two joined literals, so that this statement does not find itself in the history.
-# Texts that differ only in the comment's trace id are one group; their comments say the same, so
-# any of them stands for all. Texts without a marker come along only if they were cut: as a count.
+# Texts are grouped as ``reader.grouped`` does; their comments say the same but for trace id and
+# user, so any of them stands for all. Texts without a marker come along only if they were cut: as
+# a count.
 _HISTORY = """
 WITH logged AS (
   SELECT query_id, query_text, database_name, schema_name, user_name, start_time,
-         CONTAINS(LOWER(query_text), 'hex query ' || 'metadata') AS marked
+         POSITION('hex query ' || 'metadata', LOWER(query_text)) AS marker
   FROM {schema}.QUERY_HISTORY
   WHERE start_time >= %(start)s AND start_time < %(end)s AND execution_status = 'SUCCESS'
 ), kept AS (
-  SELECT query_id, IFF(marked, query_text, NULL) AS text, database_name, schema_name, user_name,
-         start_time
+  SELECT query_id, IFF(marker > 0, query_text, NULL) AS text, database_name, schema_name,
+         LEFT(query_text, marker - 1) AS body, SUBSTR(query_text, marker) AS comment,
+         user_name, start_time
   FROM logged
-  WHERE marked OR LENGTH(query_text) >= %(limit)s
+  WHERE marker > 0 OR LENGTH(query_text) >= %(limit)s
+), named AS (
+  SELECT query_id, text, database_name, schema_name, start_time,
+         SHA2(IFF(text IS NULL, '', body), 256) AS body,
+         SHA2(REGEXP_REPLACE(REGEXP_REPLACE(
+           IFF(text IS NULL, '', comment), '{trace_id}', 'trace_id'), '{user}', 'user'), 256
+         ) AS comment,
+         LOWER(COALESCE(REGEXP_SUBSTR(comment, '{user}', 1, 1, 'e', 1), user_name)) AS user
+  FROM kept
 )
-SELECT MAX_BY(text, start_time), database_name, schema_name, user_name, COUNT(*),
+SELECT MAX_BY(text, start_time), database_name, schema_name, user, COUNT(*),
        MIN(start_time), MAX(start_time), MAX_BY(query_id, start_time)
-FROM kept
-GROUP BY SHA2(REGEXP_REPLACE(text, '{trace_id}', 'trace_id'), 256),
-         database_name, schema_name, user_name
+FROM named
+GROUP BY body, comment, database_name, schema_name, user
 """
 
 _CHECK = """
@@ -54,49 +65,72 @@ WHERE start_time >= DATEADD(hour, -24, CURRENT_TIMESTAMP())
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class SnowflakeReader:
+class Snowflake(SqlWarehouse):
     """Reads the query history of one Snowflake account.
 
-    The first of these that is given logs in: private key, OAuth token, password, else the
-    ``authenticator`` of ``connection_arguments``.
-
-    Attributes:
-        service: OpenMetadata name of the database service.
-        account: account identifier, for example ``xyz1234.us-east-1.gcp``.
-        username: user that reads.
-        password: password or programmatic access token.
-        private_key: PEM text of a key pair; line breaks may be escaped.
-        private_key_passphrase: of an encrypted private key.
-        oauth_token: OAuth access token.
-        role: role of the session; by default the user's.
-        warehouse: warehouse that runs the statement; by default the user's.
-        database: database of the session.
-        account_usage_schema: schema that holds QUERY_HISTORY.
-        query_tag: QUERY_TAG of the session.
-        client_session_keep_alive: keep the session alive beyond four hours.
-        session_parameters: further parameters of the session.
-        connection_arguments: further arguments of ``snowflake.connector.connect``.
+    The first of these that is given logs in: ``privateKey``, ``oauthToken``, ``password``, else
+    the ``authenticator`` of ``connectionArguments``.
     """
 
-    service: str
-    account: str
-    username: str
-    password: SecretStr | None = None
-    private_key: SecretStr | None = None
-    private_key_passphrase: SecretStr | None = None
-    oauth_token: SecretStr | None = None
-    role: str | None = None
-    warehouse: str | None = None
-    database: str | None = None
-    account_usage_schema: str = "SNOWFLAKE.ACCOUNT_USAGE"
-    query_tag: str = "hex-assets"
-    client_session_keep_alive: bool = False
-    session_parameters: Mapping[str, str] = field(default_factory=dict)
-    connection_arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    type: Literal["Snowflake"] = Field(description="Always Snowflake.")
+    account: str = Field(
+        min_length=1, description="Account identifier, for example xyz1234.us-east-1.gcp."
+    )
+    username: str = Field(min_length=1, description="User that reads the query history.")
+    password: Secret | None = Field(
+        default=None, description="Password or programmatic access token."
+    )
+    private_key: Secret | None = Field(
+        default=None,
+        description="Private key of a key pair, PEM text (line breaks may be written \\n).",
+    )
+    snowflake_privatekey_passphrase: Secret | None = Field(
+        default=None, description="Passphrase of the private key."
+    )
+    oauth_token: Secret | None = Field(
+        default=None, description="OAuth access token. Not one of OpenMetadata's fields."
+    )
+    role: str | None = Field(
+        default=None, description="Role to use; needs GOVERNANCE_VIEWER on the SNOWFLAKE database."
+    )
+    warehouse: str = Field(min_length=1, description="Warehouse that runs the history query.")
+    database: str | None = Field(default=None, description="Database of the session.")
+    account_usage_schema: str = Field(
+        default="SNOWFLAKE.ACCOUNT_USAGE",
+        min_length=1,
+        description="Schema that holds QUERY_HISTORY, if it is a copy or a share.",
+    )
+    query_tag: str | None = Field(default=None, description="QUERY_TAG set on the session.")
+    client_session_keep_alive: bool = Field(
+        default=False, description="Keep the session alive beyond four hours of idling."
+    )
+    connection_options: dict[str, str] = free_form("Session parameters set when connecting.")
+    connection_arguments: dict[str, Any] = free_form(
+        "Further arguments of snowflake.connector.connect, for example authenticator."
+    )
+
+    scheme: Literal["snowflake"] = no_effect("snowflake")
+    snowflake_source_host: str = no_effect("app.snowflake.com")
+    credit_cost: float = no_effect(3.3)
+    include_transient_tables: bool = no_effect(True)
+    include_streams: bool = no_effect(False)
+    include_stages: bool = no_effect(False)
+    include_semantic_views: bool = no_effect(False)
+    use_access_history: bool = no_effect(True)
+    access_history_chunk_size: int = no_effect(2)
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        given = (self.private_key, self.oauth_token, self.password)
+        if not any(given) and "authenticator" not in self.connection_arguments:
+            raise ValueError(
+                "has no way to log in; give privateKey, oauthToken or password, "
+                "or connectionArguments.authenticator"
+            )
+        return self
 
     @property
-    def dialect(self) -> str:
+    def sql_dialect(self) -> str:
         return "snowflake"
 
     def read(self, window: Window) -> Iterator[HistoryBatch]:
@@ -105,7 +139,7 @@ class SnowflakeReader:
         with self._cursor() as cursor:
             cursor.execute(self._statement(_HISTORY), values)
             while rows := cursor.fetchmany(_ROWS_PER_BATCH):
-                yield _batch(rows)
+                yield batch((*row[:3], [row[3]] if row[3] else [], *row[4:], None) for row in rows)
 
     def check(self) -> str:
         """See ``HistoryReader.check``."""
@@ -121,7 +155,11 @@ class SnowflakeReader:
                 f"accountUsageSchema {self.account_usage_schema!r} is not a schema name",
                 "Write it as DATABASE.SCHEMA, by default SNOWFLAKE.ACCOUNT_USAGE",
             )
-        return template.format(schema=self.account_usage_schema, trace_id=TRACE_ID)
+        return template.format(
+            schema=self.account_usage_schema,
+            trace_id=TRACE_ID,
+            user=USER_EMAIL.replace("\\", "\\\\"),
+        )
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
@@ -161,8 +199,8 @@ class SnowflakeReader:
             "client_memory_limit": 256,
             "client_prefetch_threads": 2,
             "session_parameters": {
-                **self.session_parameters,
-                "QUERY_TAG": self.query_tag,
+                **self.connection_options,
+                "QUERY_TAG": self.query_tag or "hex-assets",
                 "TIMEZONE": "UTC",
             },
         }
@@ -185,7 +223,7 @@ class SnowflakeReader:
             load_pem_private_key,
         )
 
-        key, passphrase = self.private_key, self.private_key_passphrase
+        key, passphrase = self.private_key, self.snowflake_privatekey_passphrase
         text = key.get_secret_value().replace("\\n", "\n") if key else ""
         secret = passphrase.get_secret_value().encode() if passphrase else None
         try:
@@ -201,102 +239,67 @@ class SnowflakeReader:
 
     def _translated(self, error: Exception) -> WarehouseError:
         """The connector's error in words that say what mends it."""
-        text = f"{getattr(error, 'errno', '')} {getattr(error, 'sqlstate', '')} {error}"
-        known = next((fault for fault in _FAULTS if fault.pattern.search(text)), None)
-        if known is None:
-            return WarehouseError(
-                self.service,
-                f"Snowflake refused: {self._without_secrets(str(error))}",
-                "Run the same login and the view in a Snowflake worksheet to see more",
-            )
-        names = {
-            "user": self.username,
-            "role": self.role or "the user's default role",
-            "warehouse": self.warehouse or "",
-            "account": self.account,
-            "view": f"{self.account_usage_schema}.QUERY_HISTORY",
-        }
-        return WarehouseError(
+        return translated(
             self.service,
-            known.problem.format(**names),
-            known.hint.format(**names),
-            transient=known.transient,
+            f"{getattr(error, 'errno', '')} {getattr(error, 'sqlstate', '')} {error}",
+            _FAULTS,
+            {
+                "user": self.username,
+                "role": self.role or "the user's default role",
+                "warehouse": self.warehouse or "",
+                "account": self.account,
+                "view": f"{self.account_usage_schema}.QUERY_HISTORY",
+            },
+            (
+                self.password,
+                self.private_key,
+                self.snowflake_privatekey_passphrase,
+                self.oauth_token,
+                *self.connection_arguments.values(),
+            ),
+            (
+                "Snowflake refused",
+                "Run the same login and the view in a Snowflake worksheet to see more",
+            ),
         )
-
-    def _without_secrets(self, text: str) -> str:
-        secrets = [self.password, self.private_key, self.private_key_passphrase, self.oauth_token]
-        values = [secret.get_secret_value() for secret in secrets if secret]
-        values += [value for value in self.connection_arguments.values() if isinstance(value, str)]
-        for value in filter(None, values):
-            text = text.replace(value, "***")
-        return " ".join(text.split())[:300]
-
-
-def _batch(rows: list[tuple[Any, ...]]) -> HistoryBatch:
-    table = pl.DataFrame(rows, schema=STATEMENT_TYPES, orient="row")
-    cut = table.filter(pl.col("query_text").is_null())
-    return HistoryBatch(
-        table.filter(pl.col("query_text").is_not_null()), cut=int(cut["executions"].sum())
-    )
-
-
-@dataclass(frozen=True)
-class _Fault:
-    """A failure that users can mend.
-
-    Attributes:
-        pattern: what the connector's error number, SQL state and text hold.
-        problem: what is wrong.
-        hint: what mends it.
-        transient: whether it may be gone next time.
-    """
-
-    pattern: re.Pattern[str]
-    problem: str
-    hint: str
-    transient: bool = False
-
-
-def _fault(pattern: str, problem: str, hint: str, transient: bool = False) -> _Fault:
-    return _Fault(re.compile(pattern, re.IGNORECASE), problem, hint, transient)
 
 
 _FAULTS = (
-    _fault(
+    fault(
         r"not allowed to access Snowflake|network policy|\b390422\b",
         "a network policy of account {account} keeps this machine out",
         "Add its address to the policy's allowed list",
     ),
-    _fault(
+    fault(
         r"\b390189\b|\brole\b.*(?:does not exist|not authorized|not been granted)",
         "user {user} may not use {role}",
         "GRANT ROLE {role} TO USER {user}, or correct `role`",
     ),
-    _fault(
+    fault(
         r"\b39\d{4}\b|incorrect username or password|JWT token|invalid.{0,20}token|"
         r"authentication|password is empty",
         "Snowflake rejected the login of user {user}",
         "Check account, username, and whichever of privateKey, oauthToken and password is given",
     ),
-    _fault(
+    fault(
         r"no active warehouse|\b57P03\b|\b606\b|\bwarehouse\b.*(?:does not exist|not authorized)",
         "no warehouse runs the statement (warehouse is {warehouse!r})",
         "Set `warehouse`, and GRANT USAGE ON WAREHOUSE to the role of the session",
     ),
-    _fault(
+    fault(
         r"\b57014\b|\b604\b|\b630\b|statement timeout|reached its .*timeout",
         "Snowflake stopped the statement on {view} before its end",
         "Raise STATEMENT_TIMEOUT_IN_SECONDS of the warehouse, take a larger one, or lower "
         "hexAssets.lookBackDays",
     ),
-    _fault(
+    fault(
         r"\b42S02\b|\b42501\b|\b02000\b|\b2003\b|\b3001\b|insufficient privileges|"
         r"does not exist or not authorized",
         "{view} cannot be read by {role}",
         "GRANT DATABASE ROLE SNOWFLAKE.GOVERNANCE_VIEWER TO ROLE <role>, or correct "
         "`accountUsageSchema`",
     ),
-    _fault(
+    fault(
         r"\bHYT00\b|\b08\d{3}\b|timed out|timeout|connect|resolve|\b25000\d\b|\b25100\d\b",
         "Snowflake account {account} did not answer",
         "Check `account`, the network and its proxy",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from hex_assets.warehouse.snowflake import SnowflakeReader
+from hex_assets.warehouse.snowflake import Snowflake
 
 SERVER_PACKAGES = ("fakesnow[server]==0.12.1", "snowflake-connector-python==4.8.1")
 """fakesnow needs connector 4, the project takes 5: hence an environment of its own."""
@@ -30,7 +30,7 @@ COLUMNS = {
     "execution_status": "VARCHAR",
 }
 
-MakeReader = Callable[..., SnowflakeReader]
+MakeReader = Callable[..., Snowflake]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,9 +102,8 @@ def snowflake_port() -> Iterator[int]:
 def make_reader(snowflake_port: int) -> MakeReader:
     """A reader of the local Snowflake; its settings may be overridden."""
 
-    def make(**settings: Any) -> SnowflakeReader:
+    def make(**settings: Any) -> Snowflake:
         known: dict[str, Any] = {
-            "service": "snowflake_prod",
             "account": "fakesnow",
             "username": "reader",
             "password": SecretStr("s3cr3t-password"),
@@ -116,7 +115,7 @@ def make_reader(snowflake_port: int) -> MakeReader:
                 "login_timeout": 20,
             },
         }
-        return SnowflakeReader(**(known | settings))
+        return Snowflake(**({"type": "Snowflake"} | known | settings)).of("snowflake_prod")
 
     return make
 

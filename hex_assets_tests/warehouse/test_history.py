@@ -15,8 +15,14 @@ import pytest
 from hex_assets.errors import WarehouseError
 from hex_assets.frames import WAREHOUSE_QUERY_HISTORY
 from hex_assets.warehouse.history import HistoryFigures, read_query_history
-from hex_assets.warehouse.query_log import QueryLogReader
-from hex_assets.warehouse.reader import STATEMENT_TYPES, HistoryBatch, HistoryReader, Window
+from hex_assets.warehouse.query_log import QueryLog
+from hex_assets.warehouse.reader import (
+    EXECUTIONS,
+    HistoryBatch,
+    HistoryReader,
+    Window,
+    grouped,
+)
 from hex_assets_tests.warehouse.comments import CELL, OTHER_PROJECT, PROJECT, comment
 from hex_assets_tests.warehouse.conftest import MakeReader
 from hex_assets_tests.warehouse.logs import NOON, ORDERS, SECOND_CELL, WINDOW, entry, query_log
@@ -31,7 +37,7 @@ class Listed:
 
     rows: list[dict[str, Any]]
     service: str = "snowflake_prod"
-    dialect: str = "snowflake"
+    sql_dialect: str = "snowflake"
     rows_per_batch: int = 1_000
     breaks: bool = False
 
@@ -43,14 +49,13 @@ class Listed:
                     "database": row["database_name"],
                     "schema": row["schema_name"],
                     "user": row["user_name"],
-                    "executions": 1,
-                    "first_seen": row["start_time"],
-                    "last_seen": row["start_time"],
-                    "sample_query_id": row["query_id"],
+                    "started_at": row["start_time"],
+                    "query_id": row["query_id"],
+                    "resolved": None,
                 }
                 for row in self.rows[start : start + self.rows_per_batch]
             ]
-            yield HistoryBatch(pl.DataFrame(rows, schema=STATEMENT_TYPES, orient="row"))
+            yield HistoryBatch(grouped(pl.DataFrame(rows, schema=EXECUTIONS, orient="row")))
         if self.breaks:
             raise WarehouseError(self.service, "the connection broke")
 
@@ -201,9 +206,9 @@ def test_snowflake_and_its_exported_log_give_the_same_frame(
     fill("AUDIT.SAME", query_log())
     pl.DataFrame(query_log()).write_parquet(tmp_path / "log.parquet")
     grouped = read_query_history([make_reader(account_usage_schema="AUDIT.SAME")], WINDOW, OURS)
-    exported = QueryLogReader(
-        service="snowflake_prod", path=str(tmp_path / "log.parquet"), dialect="snowflake"
-    )
+    exported = QueryLog(
+        type="QueryLog", path=str(tmp_path / "log.parquet"), dialect="snowflake"
+    ).of("snowflake_prod")
     single = read_query_history([exported], WINDOW, OURS)
     assert grouped.frame.rows.rows(named=True) == single.frame.rows.rows(named=True)
     assert grouped.figures == single.figures

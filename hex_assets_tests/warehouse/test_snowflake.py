@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.warehouse.history import read_query_history
-from hex_assets.warehouse.snowflake import SnowflakeReader
+from hex_assets.warehouse.snowflake import Snowflake
 from hex_assets_tests.warehouse.comments import PROJECT, comment, trace_id
 from hex_assets_tests.warehouse.conftest import MakeReader
 from hex_assets_tests.warehouse.logs import WINDOW, entry, query_log
@@ -45,7 +45,7 @@ def test_statements_are_grouped_in_snowflake(make_reader: MakeReader, fill: Fill
     # Runs 1 and 2 differ in their trace id only; 11 in the letter case of the marker.
     assert (2, "q002") in seen
     assert sum(executions for executions, _ in seen) == 18
-    assert len(seen) == 17
+    assert len(seen) == 16
     assert batch.cut == 0
 
 
@@ -93,7 +93,7 @@ def test_key_pair_and_oauth_log_in(make_reader: MakeReader, fill: Fill) -> None:
     fill("AUDIT.LOGIN", [entry(1, f"SELECT 1 {comment(trace_id=trace_id(1))}")])
     key = pem("pa55phrase").replace("\n", "\\n")
     for login in (
-        {"private_key": SecretStr(key), "private_key_passphrase": SecretStr("pa55phrase")},
+        {"private_key": SecretStr(key), "snowflake_privatekey_passphrase": SecretStr("pa55phrase")},
         {"oauth_token": SecretStr("oauth-t0ken")},
     ):
         reader = make_reader(account_usage_schema="AUDIT.LOGIN", password=None, **login)
@@ -112,7 +112,7 @@ def test_key_pair_and_oauth_log_in(make_reader: MakeReader, fill: Fill) -> None:
         ),
         ({"username": "wrong_network"}, "a network policy of account fakesnow", "allowed list"),
         (
-            {"username": "no_warehouse", "warehouse": None},
+            {"username": "no_warehouse"},
             "no warehouse runs the statement",
             "GRANT USAGE ON WAREHOUSE",
         ),
@@ -131,7 +131,10 @@ def test_key_pair_and_oauth_log_in(make_reader: MakeReader, fill: Fill) -> None:
         ({"account_usage_schema": "A.B; DROP TABLE c"}, "is not a schema name", "DATABASE.SCHEMA"),
         ({"private_key": SecretStr("s3cr3t-key")}, "private key cannot be read", "PKCS 8"),
         (
-            {"private_key": SecretStr(pem("right")), "private_key_passphrase": SecretStr("wr0ng")},
+            {
+                "private_key": SecretStr(pem("right")),
+                "snowflake_privatekey_passphrase": SecretStr("wr0ng"),
+            },
             "private key cannot be read",
             "snowflakePrivatekeyPassphrase",
         ),
@@ -201,6 +204,8 @@ def test_the_cloud_around_the_client_is_not_probed(
 
 def test_without_the_connector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "snowflake.connector", None)
-    reader = SnowflakeReader(service="snowflake_prod", account="a", username="u")
+    reader = Snowflake(
+        type="Snowflake", account="a", username="u", password=SecretStr("p"), warehouse="w"
+    ).of("snowflake_prod")
     with pytest.raises(MissingExtra, match=r"hex-assets\[snowflake\]"):
         reader.check()

@@ -1,0 +1,101 @@
+"""What every warehouse of a recipe is: how to log in, and how to read what Hex ran there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field, PrivateAttr
+from typing_extensions import Self
+
+from hex_assets.section import FilterPattern, Section, free_form, no_effect
+from hex_assets.warehouse.reader import HistoryBatch, Window
+
+
+class WarehouseConnection(Section, ABC):
+    """One entry of ``hexAssets.warehouses``, which reads the query history of a database service.
+
+    A subclass is a warehouse: its fields are those of OpenMetadata's own connection of that
+    ``type``, so that users paste what they have, and its methods read the history. The class has
+    to be named in ``registry.py`` too.
+    """
+
+    _service: str = PrivateAttr(default="")
+
+    def of(self, service: str) -> Self:
+        """This connection as that of a database service, by its name in OpenMetadata."""
+        bound = self.model_copy()
+        bound._service = service  # noqa: SLF001  (a copy of our own)
+        return bound
+
+    @property
+    def service(self) -> str:
+        """OpenMetadata name of the database service; empty before ``of``."""
+        return self._service
+
+    @property
+    @abstractmethod
+    def sql_dialect(self) -> str:
+        """Dialect of the statements by its sqlglot name."""
+
+    @abstractmethod
+    def read(self, window: Window) -> Iterator[HistoryBatch]:
+        """The successful statements with a Hex comment that started within the window.
+
+        Returns:
+            Batches of bounded size.
+
+        Raises:
+            WarehouseError: the history could not be read to its end.
+        """
+
+    @abstractmethod
+    def check(self) -> str:
+        """Whether the history can be read, by a small read: what was found, in one line.
+
+        Raises:
+            WarehouseError: it cannot be read.
+        """
+
+
+class SqlWarehouse(WarehouseConnection):
+    """A warehouse that keeps its query history where SQL reaches it.
+
+    The fields without effect are those that OpenMetadata's connections of databases share.
+    """
+
+    statement_timeout_seconds: int = Field(
+        default=900,
+        ge=1,
+        le=86_400,
+        description="Longest time a statement of ours may take. Not one of OpenMetadata's fields.",
+    )
+    row_limit: int = Field(
+        default=5_000_000,
+        ge=1,
+        description="Rows of history read at most, after grouping where the warehouse groups; "
+        "what is over it is reported as missing. Not one of OpenMetadata's fields.",
+    )
+    connection_options: dict[str, str] = free_form("Options of the connection, as strings.")
+    connection_arguments: dict[str, Any] = free_form("Further arguments of the client library.")
+
+    schema_filter_pattern: FilterPattern | None = no_effect(None)
+    table_filter_pattern: FilterPattern | None = no_effect(None)
+    database_filter_pattern: FilterPattern | None = no_effect(None)
+    stored_procedure_filter_pattern: FilterPattern | None = no_effect(None)
+    sample_data_storage_config: dict[str, Any] | None = no_effect(None)
+    policy_agent_config: dict[str, Any] | None = no_effect(None)
+    supports_metadata_extraction: bool = no_effect(True)
+    supports_incremental_metadata_extraction: bool = no_effect(True)
+    supports_usage_extraction: bool = no_effect(True)
+    supports_lineage_extraction: bool = no_effect(True)
+    supports_dbt_extraction: bool = Field(
+        default=True, alias="supportsDBTExtraction", description="No effect here.", repr=False
+    )
+    supports_profiler: bool = no_effect(True)
+    supports_database: bool = no_effect(True)
+    supports_query_comment: bool = no_effect(True)
+    supports_system_profile: bool = no_effect(False)
+    supports_data_diff: bool = no_effect(True)
+    supports_view_lineage_extraction: bool = no_effect(True)

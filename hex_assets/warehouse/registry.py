@@ -1,0 +1,16 @@
+"""The warehouses that a recipe may name; each is one module of this folder."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hex_assets.warehouse.query_log import QueryLog
+from hex_assets.warehouse.snowflake import Snowflake
+
+Warehouse = Annotated[
+    Snowflake | QueryLog,
+    Field(discriminator="type"),
+]
+"""An entry of ``hexAssets.warehouses``, told by its ``type``."""
