@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
 from hex_assets.section import FilterPattern, Section, free_form, no_effect
-from hex_assets.warehouse.reader import HistoryBatch, Window
+from hex_assets.warehouse.reader import HistoryBatch, Window, executions, grouped
 
 
 class WarehouseConnection(Section, ABC):
@@ -65,6 +65,15 @@ class SqlWarehouse(WarehouseConnection):
     The fields without effect are those that OpenMetadata's connections of databases share.
     """
 
+    history_statement: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A SELECT of your own in place of ours, for a copy or view of the history. It "
+        "returns query_text and start_time, and if it can database_name, schema_name, user_name, "
+        "query_id; one row per successful execution. The window are the parameters start and end, "
+        "written as the warehouse's client does (see the page of the warehouse in docs). Not one "
+        "of OpenMetadata's fields.",
+    )
     statement_timeout_seconds: int = Field(
         default=900,
         ge=1,
@@ -99,3 +108,33 @@ class SqlWarehouse(WarehouseConnection):
     supports_system_profile: bool = no_effect(False)
     supports_data_diff: bool = no_effect(True)
     supports_view_lineage_extraction: bool = no_effect(True)
+
+    def read(self, window: Window) -> Iterator[HistoryBatch]:
+        """See ``WarehouseConnection.read``."""
+        if self.history_statement is None:
+            yield from self.read_history(window)
+            return
+        bounds = {"start": window.start, "end": window.end}
+        for names, rows in self.execute(self.history_statement, bounds):
+            yield HistoryBatch(grouped(executions(self.service, names, rows)))
+
+    @abstractmethod
+    def read_history(self, window: Window) -> Iterator[HistoryBatch]:
+        """What ``read`` gives, from where this warehouse keeps its history."""
+
+    @abstractmethod
+    def execute(
+        self, statement: str, parameters: Mapping[str, Any]
+    ) -> Iterator[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
+        """Run one SELECT in a session of its own.
+
+        Args:
+            statement: in the warehouse's dialect, parameters in its client's style.
+            parameters: values by name; instants are aware and in UTC.
+
+        Returns:
+            Names of the columns and some rows, until there are no more; at least once.
+
+        Raises:
+            WarehouseError: it could not be read to its end.
+        """

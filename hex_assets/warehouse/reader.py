@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from hex_assets.errors import WarehouseError
 from hex_assets.frames import INSTANT, NAMES, TABLES_READ
 
 MARKER = "(?i)hex query metadata"
@@ -125,6 +126,49 @@ def batch(rows: Iterable[Sequence[Any]]) -> HistoryBatch:
     return HistoryBatch(
         table.filter(pl.col("query_text").is_not_null()), cut=int(cut["executions"].sum())
     )
+
+
+_LOGGED: Mapping[str, str] = {
+    "query_text": "query_text",
+    "start_time": "started_at",
+    "database_name": "database",
+    "schema_name": "schema",
+    "user_name": "user",
+    "query_id": "query_id",
+}
+"""Column of a statement that users write to that of ``EXECUTIONS``."""
+
+
+def executions(service: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> pl.DataFrame:
+    """What a statement that users wrote returned as ``EXECUTIONS``; other columns are left out.
+
+    Letter case of the names does not count, and instants without a zone are in UTC.
+
+    Raises:
+        WarehouseError: query_text or start_time is missing, or a value is of another type.
+    """
+    places = {name.lower(): place for place, name in enumerate(names)}
+    missing = [name for name in ("query_text", "start_time") if name not in places]
+    hint = f"historyStatement has to return {', '.join(_LOGGED)}; the first two are required"
+    if missing:
+        raise WarehouseError(service, f"historyStatement returns no {', '.join(missing)}", hint)
+    place = {ours: places[theirs] for theirs, ours in _LOGGED.items() if theirs in places}
+    listed = []
+    for row in rows:
+        values = {ours: row[at] for ours, at in place.items()}
+        started = values.pop("started_at")
+        if not isinstance(started, datetime):
+            problem = f"historyStatement returns {type(started).__name__} as start_time"
+            raise WarehouseError(service, problem, "Make it a timestamp")
+        texts = {name: None if text is None else str(text) for name, text in values.items()}
+        listed.append({**texts, "started_at": _in_utc(started)})
+    return pl.DataFrame(listed, schema=EXECUTIONS, orient="row")
+
+
+def _in_utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        return instant.replace(tzinfo=timezone.utc)
+    return instant.astimezone(timezone.utc)
 
 
 def grouped(executions: pl.DataFrame) -> pl.DataFrame:

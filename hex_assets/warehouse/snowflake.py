@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Literal
 
@@ -133,20 +133,28 @@ class Snowflake(SqlWarehouse):
     def sql_dialect(self) -> str:
         return "snowflake"
 
-    def read(self, window: Window) -> Iterator[HistoryBatch]:
-        """See ``HistoryReader.read``; rows are grouped by Snowflake."""
+    def read_history(self, window: Window) -> Iterator[HistoryBatch]:
+        """Rows are grouped by Snowflake."""
         values = {"start": window.start, "end": window.end, "limit": _TEXT_LIMIT}
-        with self._cursor() as cursor:
-            cursor.execute(self._statement(_HISTORY), values)
-            while rows := cursor.fetchmany(_ROWS_PER_BATCH):
-                yield batch((*row[:3], [row[3]] if row[3] else [], *row[4:], None) for row in rows)
+        for _, rows in self.execute(self._statement(_HISTORY), values):
+            yield batch((*row[:3], [row[3]] if row[3] else [], *row[4:], None) for row in rows)
 
     def check(self) -> str:
-        """See ``HistoryReader.check``."""
-        with self._cursor() as cursor:
-            cursor.execute(self._statement(_CHECK))
-            (count,) = cursor.fetchone()
+        """See ``WarehouseConnection.check``."""
+        ((_, ((count,),)),) = self.execute(self._statement(_CHECK), {})
         return f"readable, {count} statements in the last 24 hours"
+
+    def execute(
+        self, statement: str, parameters: Mapping[str, Any]
+    ) -> Iterator[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
+        """See ``SqlWarehouse.execute``; parameters are written ``%(name)s``."""
+        with self._cursor() as cursor:
+            cursor.execute(statement, dict(parameters))
+            names = [column[0] for column in cursor.description]
+            rows = cursor.fetchmany(_ROWS_PER_BATCH)
+            yield names, rows
+            while rows := cursor.fetchmany(_ROWS_PER_BATCH):
+                yield names, rows
 
     def _statement(self, template: str) -> str:
         if not _IDENTIFIER.fullmatch(self.account_usage_schema):

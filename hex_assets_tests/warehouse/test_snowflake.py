@@ -82,6 +82,33 @@ def test_an_empty_history(make_reader: MakeReader, fill: Fill) -> None:
     assert reader.check() == "readable, 0 statements in the last 24 hours"
 
 
+def test_a_statement_of_the_users_own(make_reader: MakeReader, fill: Fill) -> None:
+    fill("AUDIT.OWN", query_log())
+    own = (
+        "SELECT query_text, start_time, database_name, schema_name, user_name, query_id "
+        "FROM AUDIT.OWN.QUERY_HISTORY "
+        "WHERE start_time >= %(start)s AND start_time < %(end)s AND execution_status = 'SUCCESS' "
+        "AND query_text ILIKE '%%hex query metadata%%'"
+    )
+    readers = [make_reader(history_statement=own), make_reader(account_usage_schema="AUDIT.OWN")]
+    theirs, ours = (read_query_history([reader], WINDOW).frame.rows for reader in readers)
+    assert theirs.rows(named=True) == ours.rows(named=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ("'SELECT 1' AS query_text", "returns no start_time"),
+        ("'SELECT 1' AS query_text, 'noon' AS start_time", "returns str as start_time"),
+    ],
+)
+def test_a_statement_of_the_users_own_that_returns_too_little(
+    make_reader: MakeReader, columns: str, problem: str
+) -> None:
+    with pytest.raises(WarehouseError, match=problem):
+        list(make_reader(history_statement=f"SELECT {columns}").read(WINDOW))
+
+
 def test_check_tells_what_is_there(make_reader: MakeReader, fill: Fill) -> None:
     lately = datetime.now(timezone.utc) - timedelta(hours=1)
     fill("AUDIT.LATELY", [entry(1, "SELECT 1", start_time=lately)])
