@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -44,19 +46,30 @@ RecipePath = Annotated[
 
 
 @app.command()
-def ingest(config: RecipePath) -> None:
+def ingest(
+    config: RecipePath,
+    reset_history: Annotated[
+        bool,
+        typer.Option(
+            "--reset-history",
+            help="Drop the stored query history and read the whole look-back again, for example "
+            "after projects became visible to the token.",
+        ),
+    ] = False,
+) -> None:
     """Run the recipe, or every recipe of a folder: read Hex and the warehouses, then publish.
 
     Each recipe is one Dagster run of the same assets that the Dagster UI shows.
     """
+    from hex_assets.runs import RESET_HISTORY
     from hex_assets.settings import LocationSettings
 
     console = Console()
     settings = LocationSettings.from_environment()
     _validate(config, console)
-    runs = _run_all(
-        LocationSettings(str(config), settings.storage, settings.schedule), None, console
-    )
+    settings = replace(settings, recipes=str(config))
+    run_config = RESET_HISTORY if reset_history else {}
+    runs = _run_all(settings, None, console, run_config)
     raise typer.Exit(Exit.DONE if all(run.succeeded for run in runs) else Exit.FAILED)
 
 
@@ -127,7 +140,12 @@ def _validate(config: Path, console: Console) -> dict[str, Recipe]:
         raise typer.Exit(Exit.BAD_INPUT) from error
 
 
-def _run_all(settings: LocationSettings, home: Path | None, console: Console) -> list[WorkspaceRun]:
+def _run_all(
+    settings: LocationSettings,
+    home: Path | None,
+    console: Console,
+    run_config: Mapping[str, Any] | None = None,
+) -> list[WorkspaceRun]:
     from hex_assets.resources import Recipes
     from hex_assets.runs import dagster_instance, run_workspace
     from hex_assets.summary import print_summary, printed_events
@@ -136,7 +154,7 @@ def _run_all(settings: LocationSettings, home: Path | None, console: Console) ->
     with dagster_instance(home) as instance:
         for workspace in Recipes(path=settings.recipes).workspaces():
             with printed_events(console, workspace) as event:
-                runs.append(run_workspace(settings, workspace, instance, event))
+                runs.append(run_workspace(settings, workspace, instance, event, run_config))
     print_summary(console, runs)
     return runs
 

@@ -102,16 +102,20 @@ def _retry(recipe: Recipe) -> Retry:
     return Retry(settings.attempts, settings.backoff_seconds, settings.longest_wait_seconds)
 
 
-def open_history_readers(recipe: Recipe) -> list[HistoryReader]:
+def open_history_readers(recipe: Recipe) -> dict[str, HistoryReader | HexAssetsError]:
     """A reader of query history for each database service of the recipe's prefixes, in order.
 
-    Readers connect when they read, so there is nothing to close.
-
-    Raises:
-        RecipeError: a service has no usable connection, in the recipe or in OpenMetadata.
-        RequestError: OpenMetadata was asked for a connection and did not answer.
+    Readers connect when they read, so there is nothing to close. In place of a reader stands why
+    there is none: the service has no usable connection, in the recipe or in OpenMetadata, or
+    OpenMetadata did not tell.
     """
-    return [_history_reader(recipe, service) for service in recipe.database_services]
+    readers: dict[str, HistoryReader | HexAssetsError] = {}
+    for service in recipe.database_services:
+        try:
+            readers[service] = _history_reader(recipe, service)
+        except HexAssetsError as error:
+            readers[service] = error
+    return readers
 
 
 def _history_reader(recipe: Recipe, service: str) -> HistoryReader:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
@@ -14,11 +15,14 @@ from upath import UPath
 
 from hex_assets.automation import JOB_NAME
 from hex_assets.definitions import build_definitions
+from hex_assets.frame_files import SCHEMAS, read_frame
 from hex_assets.frames import Frame
 from hex_assets.settings import LocationSettings
-from hex_assets.storage import SCHEMAS, read_frame
 
-_PACKAGE = str(Path(__file__).parent)
+RESET_HISTORY: Mapping[str, Any] = {
+    "ops": {"warehouse_query_history": {"config": {"reset_services": ["*"]}}}
+}
+"""Run config that reads the query history of all services anew."""
 
 Event = Callable[[str, str], None]
 """Called with a kind (``start``, ``done``, ``failed``, ``log``) and a text while a run goes on."""
@@ -67,9 +71,17 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
 
 
 def run_workspace(
-    settings: LocationSettings, workspace: str, instance: dg.DagsterInstance, event: Event
+    settings: LocationSettings,
+    workspace: str,
+    instance: dg.DagsterInstance,
+    event: Event,
+    run_config: Mapping[str, Any] | None = None,
 ) -> WorkspaceRun:
-    """Materialize every asset of one workspace in this process."""
+    """Materialize every asset of one workspace in this process.
+
+    Args:
+        run_config: as the launchpad of the Dagster UI takes it.
+    """
     with warnings.catch_warnings():
         # Dagster asks to resolve jobs anew although build_definitions just defined this one.
         warnings.filterwarnings("ignore", message="Found asset job named")
@@ -80,7 +92,7 @@ def run_workspace(
     result = job.execute_in_process(
         partition_key=workspace,
         instance=instance,
-        run_config={"loggers": {"terminal": {}}},
+        run_config={**(run_config or {}), "loggers": {"terminal": {}}},
         raise_on_error=False,
     )
     materialized = {
@@ -140,8 +152,9 @@ def _logger(event: Event) -> dg.LoggerDefinition:
             meta = getattr(record, "dagster_meta", None) or {}
             dagster_event = meta.get("dagster_event")
             if dagster_event is None:
-                # What Dagster's engine says, of steps it skips for example, follows from failures.
-                if record.levelno >= logging.INFO and record.pathname.startswith(_PACKAGE):
+                # Errors are the engine's, of steps it skips for example, and follow from failures;
+                # an asset speaks within its step, and raises its own.
+                if meta.get("step_key") and logging.INFO <= record.levelno < logging.ERROR:
                     event("log", meta.get("orig_message") or record.getMessage())
             elif dagster_event.is_step_start:
                 event("start", dagster_event.step_key or "")

@@ -1,67 +1,13 @@
-"""Frames as Parquet files: one folder per asset, one file per workspace.
+"""Dagster's way to the stored frames: what an asset returns, and what earlier runs left."""
 
-The root is a local path or an object-store URL (anything universal-pathlib opens). Gaps travel
-in the Parquet key-value metadata, so a frame read back knows what it lacks.
-"""
-
-import io
-import json
-import uuid
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-import polars as pl
 from upath import UPath
 
-from hex_assets import frames
 from hex_assets.errors import FrameError
+from hex_assets.frame_files import SCHEMAS, read_frame, write_frame
 from hex_assets.frames import Frame, FrameSchema
-
-SCHEMAS: Mapping[str, FrameSchema] = {
-    schema.name: schema for schema in vars(frames).values() if isinstance(schema, FrameSchema)
-}
-
-_FRAME_KEY = "hex_assets.frame"
-_GAPS_KEY = "hex_assets.gaps"
-
-
-def write_frame(path: UPath, frame: Frame) -> None:
-    """Write the frame so that a reader sees the old file or the new one, never a part.
-
-    A local file is written beside its place and renamed; object stores make an object visible
-    only when its upload is complete.
-    """
-    frame.schema.check(frame.rows)
-    buffer = io.BytesIO()
-    frame.rows.write_parquet(
-        buffer, metadata={_FRAME_KEY: frame.schema.name, _GAPS_KEY: json.dumps(frame.gaps)}
-    )
-    if path.protocol in ("", "file"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        draft.write_bytes(buffer.getvalue())
-        draft.replace(path)
-    else:
-        path.write_bytes(buffer.getvalue())
-
-
-def read_frame(path: UPath, schema: FrameSchema) -> Frame:
-    """Read a frame back.
-
-    Raises:
-        FileNotFoundError: nothing is stored there.
-        FrameError: the file holds another frame, or columns of another version.
-    """
-    content = path.read_bytes()
-    metadata = pl.read_parquet_metadata(io.BytesIO(content))
-    if metadata.get(_FRAME_KEY) != schema.name:
-        raise FrameError(
-            f"{path} does not hold a {schema.name} frame. Materialize the asset again."
-        )
-    rows = pl.read_parquet(io.BytesIO(content))
-    schema.check(rows)
-    return Frame(schema, rows, tuple(json.loads(metadata.get(_GAPS_KEY, "[]"))))
 
 
 class StoredFrames(dg.ConfigurableResource[None]):
@@ -82,6 +28,10 @@ class StoredFrames(dg.ConfigurableResource[None]):
             return read_frame(UPath(self.root) / schema.name / f"{workspace}.parquet", schema)
         except (FileNotFoundError, FrameError):
             return None
+
+    def state_path(self, asset: str, workspace: str) -> UPath:
+        """Where an asset keeps what it knows between runs, beside its frame."""
+        return UPath(self.root) / "state" / asset / f"{workspace}.parquet"
 
 
 class FrameIOManager(dg.UPathIOManager):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,3 +135,17 @@ def test_an_empty_workspace_is_no_failure_but_is_pointed_out(location: Location)
     result = run("ingest", location.recipe_path(FINANCE))
     assert result.exit_code == 0
     assert "0 projects or components" in result.output
+
+
+def test_history_is_read_on_from_the_last_run_or_anew(location: Location) -> None:
+    def rows_read(*options: str) -> list[int]:
+        command = ["ingest", "-c", str(location.recipe_path(FINANCE)), *options]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+        return [int(found) for found in re.findall(r"UTC, (\d+) rows", result.output)]
+
+    first = rows_read()
+    again = rows_read()
+    assert len(again) == len(first)
+    assert sum(again) < sum(first) / 10
+    assert rows_read("--reset-history") == first

@@ -236,3 +236,19 @@ def test_a_killed_publish_is_completed_by_the_next_run(tmp_path: Path, killed_af
 
         assert location.run(GROWTH).succeeded
         assert location.catalog() == expected
+
+
+def test_a_warehouse_without_a_connection_fails_only_its_part(location: Location) -> None:
+    whole = location.run(FINANCE)
+    published = location.catalog()
+    lineage = "source.sourceConfig.config.lineageInformation.dbServicePrefixes"
+    location.edit_recipe(FINANCE, lineage, ["snowflake_prod", "postgres_shop"])
+
+    run = location.run(FINANCE)
+
+    assert run.failures == {}
+    history, before = (one.frames["warehouse_query_history"] for one in (run, whole))
+    assert history.rows["sql_key"].to_list() == before.rows["sql_key"].to_list()
+    assert "postgres_shop was not read to its end since" in history.gaps[0]
+    assert "postgres_shop" in run.warnings["warehouse_query_history_complete"]
+    assert location.catalog() == published

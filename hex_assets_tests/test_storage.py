@@ -8,8 +8,9 @@ import pytest
 from upath import UPath
 
 from hex_assets.errors import FrameError
+from hex_assets.frame_files import read_frame, write_frame
 from hex_assets.frames import CATALOG_TABLES, HEX_DATA_CONNECTIONS, UNRESOLVED_REFERENCES, Frame
-from hex_assets.storage import StoredFrames, read_frame, write_frame
+from hex_assets.storage import StoredFrames
 
 
 def connections(*names: str, gaps: tuple[str, ...] = ()) -> Frame:

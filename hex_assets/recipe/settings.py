@@ -32,7 +32,14 @@ class HexAssetsSettings(Section):
     """Settings of one workspace; each default serves most users."""
 
     look_back_days: int = Field(
-        default=30, ge=1, le=365, description="Days of query history read, up to now."
+        default=30, ge=1, le=365, description="Days of query history that a first run reads."
+    )
+    retention_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="Days after which a statement that ran no more leaves the history, and its "
+        "lineage with it; never shorter than lookBackDays.",
     )
     requests_per_minute: int = Field(
         default=30, ge=1, le=10_000, description="Requests to Hex per minute and rate group."

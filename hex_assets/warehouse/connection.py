@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
@@ -20,6 +21,9 @@ class WarehouseConnection(Section, ABC):
     ``type``, so that users paste what they have, and its methods read the history. The class has
     to be named in ``registry.py`` too.
     """
+
+    latency: ClassVar[timedelta] = timedelta(hours=1)
+    """How much later than its execution a row may appear in the history, with a margin."""
 
     _service: str = PrivateAttr(default="")
 

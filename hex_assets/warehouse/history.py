@@ -1,10 +1,11 @@
-"""From what the readers deliver to the frame ``warehouse_query_history``."""
+"""From what one reader delivers for a window to rows by distinct statement."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -15,27 +16,34 @@ from hex_assets.warehouse.comment import split_comment
 from hex_assets.warehouse.masking import mask_literals
 from hex_assets.warehouse.reader import HistoryReader, Window
 
-__all__ = ["HistoryFigures", "QueryHistory", "Window", "read_query_history"]
+KEY = ["service", "dialect", "database", "schema", "project_id", "cell_id", "sql_key"]
+"""What makes a row of the history: the same statement in the same place."""
 
-_KEY = ["service", "dialect", "database", "schema", "project_id", "cell_id", "sql_key"]
+BUCKETS = pl.List(pl.UInt16)
+"""Users as bucket numbers, see ``user_buckets``."""
+
+STATEMENT_ROWS: dict[str, Any] = {
+    **dict.fromkeys(KEY, pl.String),
+    "sql": pl.String,
+    "executions": pl.Int64,
+    "first_seen": INSTANT,
+    "last_seen": INSTANT,
+    "contexts": NAMES,
+    "user_buckets": BUCKETS,
+    "sample_query_id": pl.String,
+    "resolved": TABLES_READ,
+}
+"""One row per ``KEY``; the other columns are those of ``WAREHOUSE_QUERY_HISTORY``."""
+
+StoreSql = Literal["full", "masked", "none"]
+
+_BUCKETS = 65_536
+
 _COMPACT_ABOVE = 200_000
 """Rows of partial results at which equal ones are made one, to bound memory."""
 
 _SHAPES_KEPT = 4_096
 """Statements whose masked form is kept, so that what runs often is masked once."""
-
-_PARTIAL: dict[str, Any] = {
-    **dict.fromkeys(_KEY, pl.String),
-    "context": pl.String,
-    "users": NAMES,
-    "sql": pl.String,
-    "executions": pl.Int64,
-    "first_seen": INSTANT,
-    "last_seen": INSTANT,
-    "sample_query_id": pl.String,
-    "resolved": TABLES_READ,
-}
-"""One row per key and context."""
 
 _COMMENT: dict[str, Any] = {
     "statement": pl.String,
@@ -47,95 +55,154 @@ _COMMENT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class HistoryFigures:
-    """What went into the frame and what did not, in executions.
+    """What was read and what came of it.
 
     Attributes:
-        executions: executions in the frame.
+        rows: rows that the warehouse sent.
+        executions: executions by projects of this workspace.
         foreign: executions by projects that are not of this workspace.
         unreadable: executions whose comment names no project, because it is cut or damaged.
         cut: executions of the longest texts, which the warehouse cut; Hex's or not, unknown.
         texts: distinct statements before masking, added up over the batches.
-        statements: distinct statements after masking.
     """
 
+    rows: int = 0
     executions: int = 0
     foreign: int = 0
     unreadable: int = 0
     cut: int = 0
     texts: int = 0
-    statements: int = 0
+
+    def __add__(self, other: HistoryFigures) -> HistoryFigures:
+        return HistoryFigures(
+            **{
+                field.name: getattr(self, field.name) + getattr(other, field.name)
+                for field in fields(self)
+            }
+        )
 
 
 @dataclass(frozen=True)
-class QueryHistory:
-    """The frame and its figures."""
+class WindowRead:
+    """What one reader delivered for one window.
 
-    frame: Frame
+    Attributes:
+        rows: the columns of ``STATEMENT_ROWS``.
+        figures: what went into them and what did not.
+        gaps: what could not be read, in words; empty when the read was complete.
+    """
+
+    rows: pl.DataFrame
     figures: HistoryFigures
+    gaps: tuple[str, ...]
 
 
-def read_query_history(
-    readers: Iterable[HistoryReader],
+def read_window(
+    reader: HistoryReader,
     window: Window,
     project_ids: Collection[str] | None = None,
-    *,
-    store_sql: Literal["full", "masked", "none"] = "masked",
-    log: Callable[[str], None] = lambda message: None,
-) -> QueryHistory:
-    """One row per distinct masked statement, database service, session and Hex cell.
-
-    ``users`` counts the Hex users that the comments name; where a comment names none, the
-    warehouse's user counts. ``sample_query_id`` is the last execution's.
+    store_sql: StoreSql = "masked",
+) -> WindowRead:
+    """One row per distinct masked statement, session and Hex cell.
 
     Args:
-        readers: one per database service.
+        reader: of one database service.
         window: which executions count, by their start.
         project_ids: the workspace's projects, lower case; those of others are dropped and
             counted. None keeps all.
         store_sql: what the column ``sql`` holds: the masked statement, the last full one
             without its Hex comment, or nothing. The key is always that of the masked one.
-        log: receives one line per reader.
 
     Raises:
-        WarehouseError: a reader did not read to its end.
+        WarehouseError: the reader did not read to its end.
     """
     shape = lru_cache(_SHAPES_KEPT)(_shape)
     parts: list[pl.DataFrame] = []
     figures = HistoryFigures()
     gaps: list[str] = []
-    for reader in readers:
-        before = figures
-        for batch in reader.read(window):
-            gaps += batch.gaps
-            figures = replace(figures, cut=figures.cut + batch.cut)
-            part, figures = _partial(reader, batch.rows, project_ids, store_sql, shape, figures)
-            parts.append(part)
-            if sum(part.height for part in parts) > _COMPACT_ABOVE:
-                parts = [_compact(parts)]
-        log(_line(reader.service, before, figures))
-    partial = _compact(parts)
-    figures = replace(figures, statements=partial["sql_key"].n_unique())
-    return QueryHistory(WAREHOUSE_QUERY_HISTORY.frame(_final(partial), gaps), figures)
+    for batch in reader.read(window):
+        part, of_batch = _statements(reader, batch.rows, project_ids, store_sql, shape)
+        figures += of_batch + HistoryFigures(rows=batch.rows.height, cut=batch.cut)
+        gaps += batch.gaps
+        parts.append(part)
+        if sum(part.height for part in parts) > _COMPACT_ABOVE:
+            parts = [merged(parts)]
+    return WindowRead(merged(parts), figures, tuple(gaps))
 
 
-def _partial(
+def merged(parts: Collection[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of ``STATEMENT_ROWS`` with equal keys made one, in the order of their keys."""
+    return (
+        pl.concat([pl.DataFrame(schema=STATEMENT_ROWS), *parts])
+        .lazy()
+        .sort("last_seen", "sample_query_id", nulls_last=False)
+        .group_by(KEY, maintain_order=True)
+        .agg(
+            pl.col("sql").last(),
+            pl.col("executions").sum(),
+            pl.col("first_seen").min(),
+            pl.col("last_seen").max(),
+            pl.col("contexts").explode().drop_nulls().unique().sort(),
+            pl.col("user_buckets").explode().drop_nulls().unique().sort(),
+            pl.col("sample_query_id").drop_nulls().last(),
+            pl.col("resolved").drop_nulls().last(),
+        )
+        .select(*STATEMENT_ROWS)
+        .sort(KEY)
+        .collect()
+    )
+
+
+def statements_frame(rows: pl.DataFrame, gaps: Sequence[str] = ()) -> Frame:
+    """Merged rows of ``STATEMENT_ROWS`` as ``WAREHOUSE_QUERY_HISTORY``."""
+    users = [_user_count(len(buckets)) for buckets in rows["user_buckets"]]
+    table = rows.with_columns(pl.Series("users", users, pl.Int64))
+    return WAREHOUSE_QUERY_HISTORY.frame(table.select(*WAREHOUSE_QUERY_HISTORY.columns), gaps)
+
+
+def _user_count(filled: int) -> int:
+    """How many users fill so many buckets (linear counting, Whang et al. 1990)."""
+    return filled if filled >= _BUCKETS else round(-_BUCKETS * math.log(1 - filled / _BUCKETS))
+
+
+def user_buckets(users: Collection[str], shape: str) -> list[int]:
+    """The users of one statement as numbers of 65,536 buckets, sorted, each once.
+
+    Which user falls into which bucket differs from statement to statement, so that the numbers
+    neither name a user nor tell what else the same user ran. They serve to count: the union over
+    windows is exact until two users of one statement share a bucket (for 30 users, by a chance
+    below 1 in 100).
+
+    Args:
+        users: e-mail addresses or user names, in any letter case.
+        shape: what tells the statement from others.
+    """
+    key = hashlib.blake2b(shape.encode(), digest_size=32).digest()
+    digests = (
+        hashlib.blake2b(user.lower().encode(), digest_size=2, key=key).digest() for user in users
+    )
+    return sorted({int.from_bytes(digest, "big") for digest in digests})
+
+
+def _statements(
     reader: HistoryReader,
     rows: pl.DataFrame,
     project_ids: Collection[str] | None,
-    store_sql: str,
+    store_sql: StoreSql,
     shape: Callable[[str, str], tuple[str, str]],
-    figures: HistoryFigures,
 ) -> tuple[pl.DataFrame, HistoryFigures]:
-    """One batch, decoded, filtered, masked, and the figures with it added."""
+    """One batch, decoded, filtered and masked."""
     decoded = rows.with_columns(_decoded(rows["query_text"]))
     readable = decoded.filter(pl.col("project_id").is_not_null())
     ours = readable
     if project_ids is not None:
         ours = readable.filter(pl.col("project_id").is_in(list(project_ids)))
     shapes = [shape(statement, reader.sql_dialect) for statement in ours["statement"]]
+    keys = [key for _, key in shapes]
     masked = ours.with_columns(
         pl.Series("masked", [text for text, _ in shapes], pl.String),
-        pl.Series("sql_key", [key for _, key in shapes], pl.String),
+        pl.Series("sql_key", keys, pl.String),
+        pl.Series("user_buckets", list(map(user_buckets, ours["users"], keys)), BUCKETS),
     )
     stored = {"masked": pl.col("masked"), "full": pl.col("statement")}
     part = masked.select(
@@ -146,24 +213,23 @@ def _partial(
         "project_id",
         "cell_id",
         "sql_key",
-        "context",
-        "users",
         stored.get(store_sql, pl.lit(None, pl.String)).alias("sql"),
         "executions",
         "first_seen",
         "last_seen",
+        pl.concat_list("context").alias("contexts"),
+        "user_buckets",
         "sample_query_id",
         "resolved",
     )
     total, named, counted = (int(one["executions"].sum()) for one in (decoded, readable, ours))
-    figures = replace(
-        figures,
-        executions=figures.executions + counted,
-        foreign=figures.foreign + named - counted,
-        unreadable=figures.unreadable + total - named,
-        texts=figures.texts + ours["statement"].n_unique(),
+    figures = HistoryFigures(
+        executions=counted,
+        foreign=named - counted,
+        unreadable=total - named,
+        texts=ours["statement"].n_unique(),
     )
-    return _compact([part]), figures
+    return merged([part]), figures
 
 
 def _decoded(texts: pl.Series) -> list[pl.Series]:
@@ -174,8 +240,7 @@ def _decoded(texts: pl.Series) -> list[pl.Series]:
         if comment is None:
             rows.append((statement, None, None, None))
         else:
-            fields = (comment.project_id, comment.cell_id, comment.context)
-            rows.append((statement, *fields))
+            rows.append((statement, comment.project_id, comment.cell_id, comment.context))
     return pl.DataFrame(rows, schema=_COMMENT, orient="row").get_columns()
 
 
@@ -183,61 +248,3 @@ def _shape(statement: str, dialect: str) -> tuple[str, str]:
     """The masked statement and its key."""
     masked = mask_literals(statement, dialect).strip(" \t\r\n;")
     return masked, hashlib.sha256(masked.encode()).hexdigest()
-
-
-def _compact(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Partial results with equal ones made one."""
-    return (
-        pl.concat([pl.DataFrame(schema=_PARTIAL), *parts])
-        .lazy()
-        .sort("last_seen", "sample_query_id", nulls_last=False)
-        .group_by(*_KEY, "context", maintain_order=True)
-        .agg(*_MERGED, _USERS.sort())
-        .select(*_PARTIAL)
-        .collect()
-    )
-
-
-_MERGED = (
-    pl.col("sql").last(),
-    pl.col("executions").sum(),
-    pl.col("first_seen").min(),
-    pl.col("last_seen").max(),
-    pl.col("sample_query_id").drop_nulls().last(),
-    pl.col("resolved").drop_nulls().last(),
-)
-"""Merges rows that are in the order of their last execution."""
-
-_USERS = pl.col("users").explode().drop_nulls().unique()
-"""The users of any of the rows."""
-
-
-def _final(partial: pl.DataFrame) -> pl.DataFrame:
-    return (
-        partial.lazy()
-        .sort("last_seen", "sample_query_id", nulls_last=False)
-        .group_by(_KEY, maintain_order=True)
-        .agg(
-            *_MERGED,
-            pl.col("context").drop_nulls().unique().sort().alias("contexts"),
-            _USERS.len().cast(pl.Int64).alias("users"),
-        )
-        .select(list(WAREHOUSE_QUERY_HISTORY.columns))
-        .sort(_KEY)
-        .collect()
-    )
-
-
-def _line(service: str, before: HistoryFigures, after: HistoryFigures) -> str:
-    def added(name: str) -> int:
-        return int(getattr(after, name) - getattr(before, name))
-
-    line = f"{service}: {added('executions')} executions of {added('texts')} texts"
-    for name, meaning in (
-        ("foreign", "by projects of other workspaces"),
-        ("unreadable", "with an unreadable Hex comment"),
-        ("cut", "of texts that the warehouse cut, which may be Hex's"),
-    ):
-        if added(name):
-            line += f", {added(name)} {meaning}"
-    return line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
 import polars as pl
@@ -110,6 +110,9 @@ class HistoryReader(Protocol):
 
     @property
     def sql_dialect(self) -> str: ...
+
+    @property
+    def latency(self) -> timedelta: ...
 
     def read(self, window: Window) -> Iterator[HistoryBatch]: ...
 

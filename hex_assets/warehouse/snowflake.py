@@ -11,7 +11,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -71,6 +72,8 @@ class Snowflake(SqlWarehouse):
     The first of these that is given logs in: ``privateKey``, ``oauthToken``, ``password``, else
     the ``authenticator`` of ``connectionArguments``.
     """
+
+    latency: ClassVar[timedelta] = timedelta(hours=2)
 
     type: Literal["Snowflake"] = Field(description="Always Snowflake.")
     account: str = Field(

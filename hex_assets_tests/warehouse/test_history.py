@@ -14,7 +14,7 @@ import pytest
 
 from hex_assets.errors import WarehouseError
 from hex_assets.frames import WAREHOUSE_QUERY_HISTORY
-from hex_assets.warehouse.history import HistoryFigures, read_query_history
+from hex_assets.warehouse.history import HistoryFigures
 from hex_assets.warehouse.query_log import QueryLog
 from hex_assets.warehouse.reader import (
     EXECUTIONS,
@@ -26,6 +26,7 @@ from hex_assets.warehouse.reader import (
 from hex_assets_tests.warehouse.comments import CELL, OTHER_PROJECT, PROJECT, comment
 from hex_assets_tests.warehouse.conftest import MakeReader
 from hex_assets_tests.warehouse.logs import NOON, ORDERS, SECOND_CELL, WINDOW, entry, query_log
+from hex_assets_tests.warehouse.reads import read_query_history
 
 OURS = frozenset({PROJECT})
 MASKED = "SELECT id FROM db.orders WHERE region = '?'"
@@ -40,6 +41,7 @@ class Listed:
     sql_dialect: str = "snowflake"
     rows_per_batch: int = 1_000
     breaks: bool = False
+    latency: timedelta = timedelta(hours=1)
 
     def read(self, window: Window) -> Iterator[HistoryBatch]:
         for start in range(0, len(self.rows), self.rows_per_batch):
@@ -111,16 +113,11 @@ def test_the_frame() -> None:
     }
 
 
-def test_figures_and_log() -> None:
-    lines: list[str] = []
-    history = read_query_history([Listed(of_the_window())], WINDOW, OURS, log=lines.append)
+def test_figures() -> None:
+    history = read_query_history([Listed(of_the_window())], WINDOW, OURS)
     assert history.figures == HistoryFigures(
-        executions=15, foreign=1, unreadable=2, texts=4, statements=2
+        rows=16, executions=15, foreign=1, unreadable=2, texts=4
     )
-    assert lines == [
-        "snowflake_prod: 15 executions of 4 texts, 1 by projects of other workspaces, "
-        "2 with an unreadable Hex comment"
-    ]
 
 
 def test_all_projects_without_a_filter() -> None:

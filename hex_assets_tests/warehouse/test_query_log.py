@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from upath import UPath
 
 from hex_assets.errors import WarehouseError
-from hex_assets.warehouse.history import read_query_history
 from hex_assets.warehouse.query_log import QueryLog
 from hex_assets.warehouse.reader import Window
 from hex_assets_tests.warehouse.comments import PROJECT, comment, trace_id
 from hex_assets_tests.warehouse.logs import NOON, WINDOW, entry, query_log
+from hex_assets_tests.warehouse.reads import read_query_history
 
 Rows = list[dict[str, Any]]
 

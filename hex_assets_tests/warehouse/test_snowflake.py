@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import SecretStr
 
 from hex_assets.errors import MissingExtra, WarehouseError
-from hex_assets.warehouse.history import read_query_history
 from hex_assets.warehouse.snowflake import Snowflake
 from hex_assets_tests.warehouse.comments import PROJECT, comment, trace_id
 from hex_assets_tests.warehouse.conftest import MakeReader
 from hex_assets_tests.warehouse.logs import WINDOW, entry, query_log
+from hex_assets_tests.warehouse.reads import read_query_history
 
 pytestmark = pytest.mark.snowflake_fake
 

@@ -1,0 +1,75 @@
+"""Frames as Parquet files: one folder per asset, one file per workspace.
+
+The root is a local path or an object-store URL (anything universal-pathlib opens). Gaps travel
+in the Parquet key-value metadata, so a frame read back knows what it lacks.
+"""
+
+import io
+import json
+import uuid
+from collections.abc import Mapping
+
+import polars as pl
+from upath import UPath
+
+from hex_assets import frames
+from hex_assets.errors import FrameError
+from hex_assets.frames import Frame, FrameSchema
+
+SCHEMAS: Mapping[str, FrameSchema] = {
+    schema.name: schema for schema in vars(frames).values() if isinstance(schema, FrameSchema)
+}
+
+_FRAME_KEY = "hex_assets.frame"
+_GAPS_KEY = "hex_assets.gaps"
+
+
+def write_frame(path: UPath, frame: Frame) -> None:
+    """Write the frame so that a reader sees the old file or the new one, never a part."""
+    frame.schema.check(frame.rows)
+    metadata = {_FRAME_KEY: frame.schema.name, _GAPS_KEY: json.dumps(frame.gaps)}
+    write_table(path, frame.rows, metadata)
+
+
+def read_frame(path: UPath, schema: FrameSchema) -> Frame:
+    """Read a frame back.
+
+    Raises:
+        FileNotFoundError: nothing is stored there.
+        FrameError: the file holds another frame, or columns of another version.
+    """
+    rows, metadata = read_table(path)
+    if metadata.get(_FRAME_KEY) != schema.name:
+        raise FrameError(
+            f"{path} does not hold a {schema.name} frame. Materialize the asset again."
+        )
+    schema.check(rows)
+    return Frame(schema, rows, tuple(json.loads(metadata.get(_GAPS_KEY, "[]"))))
+
+
+def write_table(path: UPath, rows: pl.DataFrame, metadata: Mapping[str, str]) -> None:
+    """Write rows and metadata as one Parquet file, of which a reader never sees a part.
+
+    A local file is written beside its place and renamed; object stores make an object visible
+    only when its upload is complete.
+    """
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer, metadata=dict(metadata))
+    if path.protocol in ("", "file"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        draft.write_bytes(buffer.getvalue())
+        draft.replace(path)
+    else:
+        path.write_bytes(buffer.getvalue())
+
+
+def read_table(path: UPath) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Read back what ``write_table`` wrote.
+
+    Raises:
+        FileNotFoundError: nothing is stored there.
+    """
+    content = path.read_bytes()
+    metadata = pl.read_parquet_metadata(io.BytesIO(content))
+    return pl.read_parquet(io.BytesIO(content)), metadata
