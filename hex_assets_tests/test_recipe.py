@@ -485,8 +485,8 @@ MISTAKES = {
     ),
     "no way to log in": (
         ("          password: ${PASSWORD}\n", ""),
-        f"line 27, {SETTINGS}.warehouses.wh: has no way to log in; give privateKey, oauthToken or "
-        "password, or connectionArguments.authenticator.",
+        f"line 27, {SETTINGS}.warehouses.wh: has no way to log in; give privateKey, oauthToken, "
+        "programmaticAccessToken or password, or connectionArguments.authenticator.",
     ),
     "warehouse of no prefix": (
         ("[wh.sales]", "[WH.sales]"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -116,15 +116,23 @@ class SqlWarehouse(WarehouseConnection):
     def read(self, window: Window) -> Iterator[HistoryBatch]:
         """See ``WarehouseConnection.read``."""
         if self.history_statement is None:
-            yield from self.read_history(window)
-            return
+            batches = self.read_history(window)
+        else:
+            batches = self._own_history(self.history_statement, window)
+        yield from _within_limit(batches, self.row_limit)
+
+    def _own_history(self, statement: str, window: Window) -> Iterator[HistoryBatch]:
         bounds = {"start": window.start, "end": window.end}
-        for names, rows in self.execute(self.history_statement, bounds):
+        for names, rows in self.execute(statement, bounds):
             yield HistoryBatch(grouped(executions(self.service, names, rows)))
 
     @abstractmethod
     def read_history(self, window: Window) -> Iterator[HistoryBatch]:
-        """What ``read`` gives, from where this warehouse keeps its history."""
+        """What ``read`` gives, from where this warehouse keeps its history.
+
+        A statement asks for one row more than ``row_limit``, so that ``read`` can tell that the
+        limit was reached.
+        """
 
     @abstractmethod
     def execute(
@@ -142,3 +150,18 @@ class SqlWarehouse(WarehouseConnection):
         Raises:
             WarehouseError: it could not be read to its end.
         """
+
+
+def _within_limit(batches: Iterable[HistoryBatch], limit: int) -> Iterator[HistoryBatch]:
+    """The batches up to so many rows; if there are more, the last batch has a gap that says so."""
+    left = limit
+    for batch in batches:
+        if batch.rows.height > left:
+            gap = (
+                f"more than {limit} rows of history: the rest was not read. Raise rowLimit of the "
+                "warehouse, or lower hexAssets.lookBackDays"
+            )
+            yield HistoryBatch(batch.rows.head(left), batch.cut, (*batch.gaps, gap))
+            return
+        left -= batch.rows.height
+        yield batch

@@ -6,12 +6,14 @@ Rows appear there up to 45 minutes after execution and stay for 365 days; texts 
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -24,6 +26,7 @@ from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch
 
 _TEXT_LIMIT = 100_000
+_PARTS_OF_A_TABLE = 3
 _ROWS_PER_BATCH = 10_000
 _IDENTIFIER = re.compile(
     r'(?:[A-Za-z_][\w$]*|"(?:[^"]|"")+")(?:\.(?:[A-Za-z_][\w$]*|"(?:[^"]|"")+"))?'
@@ -35,30 +38,65 @@ _IDENTIFIER = re.compile(
 # a count.
 _HISTORY = """
 WITH logged AS (
-  SELECT query_id, query_text, database_name, schema_name, user_name, start_time,
-         POSITION('hex query ' || 'metadata', LOWER(query_text)) AS marker
-  FROM {schema}.QUERY_HISTORY
-  WHERE start_time >= %(start)s AND start_time < %(end)s AND execution_status = 'SUCCESS'
+  {logged}
 ), kept AS (
   SELECT query_id, IFF(marker > 0, query_text, NULL) AS text, database_name, schema_name,
-         LEFT(query_text, marker - 1) AS body, SUBSTR(query_text, marker) AS comment,
-         user_name, start_time
+         IFF(marker > 0, LEFT(query_text, marker - 1), '') AS body,
+         IFF(marker > 0, SUBSTR(query_text, marker), '') AS comment, user_name, start_time
   FROM logged
   WHERE marker > 0 OR LENGTH(query_text) >= %(limit)s
-), named AS (
-  SELECT query_id, text, database_name, schema_name, start_time,
-         SHA2(IFF(text IS NULL, '', body), 256) AS body,
-         SHA2(REGEXP_REPLACE(REGEXP_REPLACE(
-           IFF(text IS NULL, '', comment), '{trace_id}', 'trace_id'), '{user}', 'user'), 256
-         ) AS comment,
-         LOWER(COALESCE(REGEXP_SUBSTR(comment, '{user}', 1, 1, 'e', 1), user_name)) AS user
-  FROM kept
+), seen AS (
+  SELECT k.query_id, k.text, k.database_name, k.schema_name, k.start_time,
+         SHA2(k.body, 256) AS body,
+         SHA2(REGEXP_REPLACE(REGEXP_REPLACE(k.comment, '{trace_id}', 'trace_id'), '{user}', 'user'),
+              256) AS comment,
+         LOWER(COALESCE(REGEXP_SUBSTR(k.comment, '{user}', 1, 1, 'e', 1), k.user_name)) AS user,
+         {accessed} AS accessed
+  FROM kept AS k {access}
 )
-SELECT MAX_BY(text, start_time), database_name, schema_name, user, COUNT(*),
-       MIN(start_time), MAX(start_time), MAX_BY(query_id, start_time)
-FROM named
-GROUP BY body, comment, database_name, schema_name, user
+SELECT MAX_BY(text, start_time), database_name, schema_name, ARRAY_AGG(DISTINCT user), COUNT(*),
+       MIN(start_time), MAX(start_time), MAX_BY(query_id, start_time),
+       MAX_BY(accessed, IFF(accessed IS NULL, NULL, start_time))
+FROM seen
+GROUP BY body, comment, database_name, schema_name
+LIMIT {rows}
 """
+
+_LOGGED = """
+  SELECT query_id, query_text, database_name, schema_name, user_name, start_time,
+         POSITION('hex query ' || 'metadata', LOWER(query_text)) AS marker
+  FROM {source}
+  WHERE start_time >= %(start)s AND start_time < %(end)s AND execution_status = 'SUCCESS'
+"""
+
+# The newest 10,000 statements of seven days, without delay (Snowflake documentation,
+# "QUERY_HISTORY, QUERY_HISTORY_BY_*"); what ACCOUNT_USAGE has already is not taken twice.
+_RECENT = """TABLE(INFORMATION_SCHEMA.QUERY_HISTORY(
+  END_TIME_RANGE_START => %(start)s::TIMESTAMP_LTZ, RESULT_LIMIT => 10000))"""
+_NOT_YET_THERE = """
+  UNION ALL
+  {recent}
+  AND query_id NOT IN (
+    SELECT query_id FROM {schema}.QUERY_HISTORY WHERE start_time >= %(start)s
+  )
+"""
+
+# One row per statement, but nothing promises so. A statement that ran until after the window
+# began may have begun before it: hence by id, and the bound only keeps the scan small.
+_ACCESS = """
+  LEFT JOIN (
+    SELECT query_id, ANY_VALUE(direct_objects_accessed) AS direct_objects_accessed,
+           ANY_VALUE(base_objects_accessed) AS base_objects_accessed
+    FROM {schema}.ACCESS_HISTORY
+    WHERE query_start_time >= %(start)s AND query_start_time < %(end)s
+    GROUP BY query_id
+  ) AS a ON a.query_id = k.query_id
+"""
+_ACCESSED = """'[' || COALESCE(TO_JSON(a.direct_objects_accessed), '[]') || ','
+         || COALESCE(TO_JSON(a.base_objects_accessed), '[]') || ']'"""
+_ACCESS_PROBE = "SELECT query_id, query_start_time FROM {schema}.ACCESS_HISTORY LIMIT 0"
+_ACCESS_DOMAIN = re.compile("table|view", re.IGNORECASE)
+_NAME_PART = re.compile(r'"((?:[^"]|"")*)"|([^.]+)')
 
 _CHECK = """
 SELECT COUNT(*) FROM {schema}.QUERY_HISTORY
@@ -93,6 +131,9 @@ class Snowflake(SqlWarehouse):
     oauth_token: Secret | None = Field(
         default=None, description="OAuth access token. Not one of OpenMetadata's fields."
     )
+    programmatic_access_token: Secret | None = Field(
+        default=None, description="Programmatic access token. Not one of OpenMetadata's fields."
+    )
     role: str | None = Field(
         default=None, description="Role to use; needs GOVERNANCE_VIEWER on the SNOWFLAKE database."
     )
@@ -102,6 +143,17 @@ class Snowflake(SqlWarehouse):
         default="SNOWFLAKE.ACCOUNT_USAGE",
         min_length=1,
         description="Schema that holds QUERY_HISTORY, if it is a copy or a share.",
+    )
+    use_access_history: bool = Field(
+        default=True,
+        description="Bring along the tables and columns that Snowflake itself recorded in "
+        "ACCESS_HISTORY (Enterprise edition), where the role may read it.",
+    )
+    recent_from_information_schema: bool = Field(
+        default=False,
+        description="Take the latest hours, which ACCOUNT_USAGE does not have yet, from "
+        "INFORMATION_SCHEMA: the newest 10,000 statements that the role may monitor. Needs "
+        "`database`. Not one of OpenMetadata's fields.",
     )
     query_tag: str | None = Field(default=None, description="QUERY_TAG set on the session.")
     client_session_keep_alive: bool = Field(
@@ -119,17 +171,23 @@ class Snowflake(SqlWarehouse):
     include_streams: bool = no_effect(False)
     include_stages: bool = no_effect(False)
     include_semantic_views: bool = no_effect(False)
-    use_access_history: bool = no_effect(True)
     access_history_chunk_size: int = no_effect(2)
 
     @model_validator(mode="after")
     def _can_log_in(self) -> Self:
-        given = (self.private_key, self.oauth_token, self.password)
+        given = (
+            self.private_key,
+            self.oauth_token,
+            self.programmatic_access_token,
+            self.password,
+        )
         if not any(given) and "authenticator" not in self.connection_arguments:
             raise ValueError(
-                "has no way to log in; give privateKey, oauthToken or password, "
-                "or connectionArguments.authenticator"
+                "has no way to log in; give privateKey, oauthToken, programmaticAccessToken or "
+                "password, or connectionArguments.authenticator"
             )
+        if self.recent_from_information_schema and self.database is None:
+            raise ValueError("needs database for recentFromInformationSchema")
         return self
 
     @property
@@ -139,13 +197,57 @@ class Snowflake(SqlWarehouse):
     def read_history(self, window: Window) -> Iterator[HistoryBatch]:
         """Rows are grouped by Snowflake."""
         values = {"start": window.start, "end": window.end, "limit": _TEXT_LIMIT}
-        for _, rows in self.execute(self._statement(_HISTORY), values):
-            yield batch((*row[:3], [row[3]] if row[3] else [], *row[4:], None) for row in rows)
+        statement = self._history(
+            access=self.use_access_history and self._has_access_history(),
+            recent=self.recent_from_information_schema
+            and window.end > datetime.now(timezone.utc) - self.latency,
+        )
+        for _, rows in self.execute(statement, values):
+            yield batch(
+                (*row[:3], json.loads(row[3] or "[]"), *row[4:8], _tables_read(row[8]))
+                for row in rows
+            )
 
     def check(self) -> str:
         """See ``WarehouseConnection.check``."""
-        ((_, ((count,),)),) = self.execute(self._statement(_CHECK), {})
-        return f"readable, {count} statements in the last 24 hours"
+        ((_, ((count,),)),) = self.execute(_CHECK.format(schema=self._schema), {})
+        found = f"readable, {count} statements in the last 24 hours"
+        if self.use_access_history and not self._has_access_history():
+            found += "; ACCESS_HISTORY is not (it needs Enterprise edition and GOVERNANCE_VIEWER)"
+        return found
+
+    def _has_access_history(self) -> bool:
+        try:
+            list(self.execute(_ACCESS_PROBE.format(schema=self._schema), {}))
+        except WarehouseError as error:
+            if error.transient:
+                raise
+            return False
+        return True
+
+    @property
+    def _schema(self) -> str:
+        if not _IDENTIFIER.fullmatch(self.account_usage_schema):
+            raise WarehouseError(
+                self.service,
+                f"accountUsageSchema {self.account_usage_schema!r} is not a schema name",
+                "Write it as DATABASE.SCHEMA, by default SNOWFLAKE.ACCOUNT_USAGE",
+            )
+        return self.account_usage_schema
+
+    def _history(self, *, access: bool, recent: bool) -> str:
+        logged = _LOGGED.format(source=f"{self._schema}.QUERY_HISTORY")
+        if recent:
+            newest = _LOGGED.format(source=_RECENT)
+            logged += _NOT_YET_THERE.format(recent=newest, schema=self._schema)
+        return _HISTORY.format(
+            logged=logged,
+            accessed=f"IFF(a.query_id IS NULL, NULL, {_ACCESSED})" if access else "NULL",
+            access=_ACCESS.format(schema=self._schema) if access else "",
+            trace_id=TRACE_ID,
+            user=USER_EMAIL.replace("\\", "\\\\"),
+            rows=self.row_limit + 1,
+        )
 
     def execute(
         self, statement: str, parameters: Mapping[str, Any]
@@ -158,19 +260,6 @@ class Snowflake(SqlWarehouse):
             yield names, rows
             while rows := cursor.fetchmany(_ROWS_PER_BATCH):
                 yield names, rows
-
-    def _statement(self, template: str) -> str:
-        if not _IDENTIFIER.fullmatch(self.account_usage_schema):
-            raise WarehouseError(
-                self.service,
-                f"accountUsageSchema {self.account_usage_schema!r} is not a schema name",
-                "Write it as DATABASE.SCHEMA, by default SNOWFLAKE.ACCOUNT_USAGE",
-            )
-        return template.format(
-            schema=self.account_usage_schema,
-            trace_id=TRACE_ID,
-            user=USER_EMAIL.replace("\\", "\\\\"),
-        )
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
@@ -213,12 +302,18 @@ class Snowflake(SqlWarehouse):
                 **self.connection_options,
                 "QUERY_TAG": self.query_tag or "hex-assets",
                 "TIMEZONE": "UTC",
+                "STATEMENT_TIMEOUT_IN_SECONDS": str(self.statement_timeout_seconds),
             },
         }
         if self.private_key:
             arguments |= {"authenticator": "SNOWFLAKE_JWT", "private_key": self._key()}
         elif self.oauth_token:
             arguments |= {"authenticator": "OAUTH", "token": self.oauth_token.get_secret_value()}
+        elif self.programmatic_access_token:
+            arguments |= {
+                "authenticator": "PROGRAMMATIC_ACCESS_TOKEN",
+                "token": self.programmatic_access_token.get_secret_value(),
+            }
         elif self.password:
             arguments["password"] = self.password.get_secret_value()
         arguments |= self.connection_arguments
@@ -266,6 +361,7 @@ class Snowflake(SqlWarehouse):
                 self.private_key,
                 self.snowflake_privatekey_passphrase,
                 self.oauth_token,
+                self.programmatic_access_token,
                 *self.connection_arguments.values(),
             ),
             (
@@ -273,6 +369,29 @@ class Snowflake(SqlWarehouse):
                 "Run the same login and the view in a Snowflake worksheet to see more",
             ),
         )
+
+
+def _tables_read(accessed: str | None) -> list[dict[str, Any]] | None:
+    """Tables and views with their columns out of ACCESS_HISTORY's two arrays, those behind a view
+    included; None when the statement is not in it.
+    """
+    if accessed is None:
+        return None
+    columns: dict[tuple[str, ...], set[str]] = {}
+    for item in itertools.chain.from_iterable(json.loads(accessed)):
+        if _ACCESS_DOMAIN.search(item.get("objectDomain", "")):
+            read = columns.setdefault(_parts(item["objectName"]), set())
+            read.update(column["columnName"] for column in item.get("columns", ()))
+    return [
+        {"database": parts[0], "schema": parts[1], "table": parts[2], "columns": sorted(read)}
+        for parts, read in sorted(columns.items())
+        if len(parts) == _PARTS_OF_A_TABLE
+    ]
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The parts of a name, of which Snowflake quotes those that need it."""
+    return tuple(plain or quoted.replace('""', '"') for quoted, plain in _NAME_PART.findall(name))
 
 
 _FAULTS = (

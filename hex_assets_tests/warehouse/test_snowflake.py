@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pickle
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import sqlglot
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -20,10 +22,11 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import SecretStr
 
 from hex_assets.errors import MissingExtra, WarehouseError
+from hex_assets.warehouse.reader import Window
 from hex_assets.warehouse.snowflake import Snowflake
 from hex_assets_tests.warehouse.comments import PROJECT, comment, trace_id
 from hex_assets_tests.warehouse.conftest import MakeReader
-from hex_assets_tests.warehouse.logs import WINDOW, entry, query_log
+from hex_assets_tests.warehouse.logs import NOON, WINDOW, entry, query_log
 from hex_assets_tests.warehouse.reads import read_query_history
 
 pytestmark = pytest.mark.snowflake_fake
@@ -76,7 +79,7 @@ def test_many_groups_come_in_batches(
 
 def test_an_empty_history(make_reader: MakeReader, fill: Fill) -> None:
     fill("AUDIT.EMPTY", [entry(1, "SELECT 1")])
-    reader = make_reader(account_usage_schema="AUDIT.EMPTY")
+    reader = make_reader(account_usage_schema="AUDIT.EMPTY", use_access_history=False)
     history = read_query_history([reader], WINDOW)
     assert history.frame.rows.is_empty()
     assert reader.check() == "readable, 0 statements in the last 24 hours"
@@ -109,10 +112,115 @@ def test_a_statement_of_the_users_own_that_returns_too_little(
         list(make_reader(history_statement=f"SELECT {columns}").read(WINDOW))
 
 
+ACCESSED = [
+    {
+        "objectName": "ANALYTICS.CORE.V_ORDERS",
+        "objectDomain": "View",
+        "columns": [
+            {"columnId": 1, "columnName": "AMOUNT"},
+        ],
+    },
+    {"objectName": 'ANALYTICS."my.schema"."say ""hi"""', "objectDomain": "External table"},
+    {"objectName": "ANALYTICS.CORE.LANDING", "objectDomain": "Stage"},
+]
+BEHIND = [
+    {
+        "objectName": "ANALYTICS.CORE.ORDERS",
+        "objectDomain": "Table",
+        "columns": [
+            {"columnId": 3, "columnName": "TAX"},
+            {"columnId": 2, "columnName": "NET"},
+        ],
+    },
+]
+
+
+def test_what_snowflake_resolved_comes_along(make_reader: MakeReader, fill: Fill) -> None:
+    fill(
+        "AUDIT.ACCESS",
+        [
+            entry(1, f"SELECT amount FROM v_orders {comment(trace_id=trace_id(1))}"),
+            entry(2, f"SELECT amount FROM v_orders {comment(trace_id=trace_id(2))}"),
+            entry(3, f"SELECT 1 {comment(trace_id=trace_id(3))}"),
+        ],
+    )
+    with make_reader()._cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE TABLE AUDIT.ACCESS.ACCESS_HISTORY (query_id VARCHAR, "
+            "query_start_time TIMESTAMP_LTZ, direct_objects_accessed VARIANT, "
+            "base_objects_accessed VARIANT)"
+        )
+        cursor.execute(
+            "INSERT INTO AUDIT.ACCESS.ACCESS_HISTORY "
+            "SELECT 'q001', %s, PARSE_JSON(%s), PARSE_JSON(%s)",
+            (NOON, json.dumps(ACCESSED), json.dumps(BEHIND)),
+        )
+    rows = read_query_history([make_reader(account_usage_schema="AUDIT.ACCESS")], WINDOW).frame.rows
+    resolved = dict(rows.select("sample_query_id", "resolved").iter_rows())
+    # The last execution is not in ACCESS_HISTORY yet; the one before it is.
+    assert resolved == {
+        "q002": [
+            {
+                "database": "ANALYTICS",
+                "schema": "CORE",
+                "table": "ORDERS",
+                "columns": ["NET", "TAX"],
+            },
+            {"database": "ANALYTICS", "schema": "CORE", "table": "V_ORDERS", "columns": ["AMOUNT"]},
+            {"database": "ANALYTICS", "schema": "my.schema", "table": 'say "hi"', "columns": []},
+        ],
+        "q003": None,
+    }
+    reader = make_reader(account_usage_schema="AUDIT.ACCESS", use_access_history=False)
+    assert read_query_history([reader], WINDOW).frame.rows["resolved"].to_list() == [None, None]
+
+
+def test_the_latest_hours_from_the_information_schema(
+    make_reader: MakeReader, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(timezone.utc)
+    early, late = now - timedelta(minutes=50), now - timedelta(minutes=5)
+    there = entry(1, f"SELECT 1 {comment()}", start_time=early)
+    fill("AUDIT.TOPPED", [there])
+    fill("AUDIT.RECENT", [there, entry(2, f"SELECT 1 {comment()}", start_time=late)])
+    monkeypatch.setattr("hex_assets.warehouse.snowflake._RECENT", "AUDIT.RECENT.QUERY_HISTORY")
+    window = Window(now - timedelta(hours=1), now)
+    settings = {"account_usage_schema": "AUDIT.TOPPED", "database": "AUDIT"}
+    for recent, executions in ((False, 1), (True, 2)):
+        reader = make_reader(recent_from_information_schema=recent, **settings)
+        rows = read_query_history([reader], window).frame.rows
+        assert rows["executions"].to_list() == [executions]
+
+
+@pytest.mark.parametrize("access", [False, True])
+@pytest.mark.parametrize("recent", [False, True])
+def test_what_the_local_snowflake_cannot_run_is_at_least_snowflake_sql(
+    make_reader: MakeReader, access: bool, recent: bool
+) -> None:
+    statement = make_reader()._history(access=access, recent=recent)
+    for name in ("start", "end", "limit"):
+        statement = statement.replace(f"%({name})s", f":{name}")
+    assert not isinstance(sqlglot.parse_one(statement, dialect="snowflake"), sqlglot.exp.Command)
+
+
+def test_rows_beyond_the_limit_are_a_gap(make_reader: MakeReader, fill: Fill) -> None:
+    fill("AUDIT.MANY", [entry(run, f"SELECT {run} FROM t{run} {comment()}") for run in range(5)])
+    settings = {"account_usage_schema": "AUDIT.MANY"}
+    exact = read_query_history([make_reader(row_limit=5, **settings)], WINDOW).frame
+    assert (exact.rows.height, exact.complete) == (5, True)
+    short = read_query_history([make_reader(row_limit=4, **settings)], WINDOW).frame
+    assert short.rows.height == 4
+    assert "more than 4 rows of history" in short.gaps[0]
+
+
 def test_check_tells_what_is_there(make_reader: MakeReader, fill: Fill) -> None:
     lately = datetime.now(timezone.utc) - timedelta(hours=1)
     fill("AUDIT.LATELY", [entry(1, "SELECT 1", start_time=lately)])
     reader = make_reader(account_usage_schema="AUDIT.LATELY")
+    assert reader.check().startswith(
+        "readable, 1 statements in the last 24 hours; ACCESS_HISTORY is"
+    )
+    reader = make_reader(account_usage_schema="AUDIT.LATELY", use_access_history=False)
     assert reader.check() == "readable, 1 statements in the last 24 hours"
 
 
@@ -122,6 +230,7 @@ def test_key_pair_and_oauth_log_in(make_reader: MakeReader, fill: Fill) -> None:
     for login in (
         {"private_key": SecretStr(key), "snowflake_privatekey_passphrase": SecretStr("pa55phrase")},
         {"oauth_token": SecretStr("oauth-t0ken")},
+        {"programmatic_access_token": SecretStr("p4t-t0ken")},
     ):
         reader = make_reader(account_usage_schema="AUDIT.LOGIN", password=None, **login)
         (batch,) = reader.read(WINDOW)
