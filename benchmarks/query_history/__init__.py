@@ -1,0 +1,1 @@
+"""How the cost of reading a query history grows; see README.md."""
