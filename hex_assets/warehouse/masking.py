@@ -74,6 +74,10 @@ _ROLE_BEFORE = re.compile(
     r"|(?P<n>\bAS))\s*\Z",
     _I,
 )
+_SHARD_BEFORE = re.compile(
+    r"\b_TABLE_SUFFIX\s*(?:=|[<>]=?|\bBETWEEN(?:\s*['\"]\w*['\"]\s*AND)?)\Z", _I
+)
+_SHARD = re.compile(r"\w+\Z")
 _WORD_BEFORE = re.compile(r"(::|\bAS)?\s*\b(\w+)\s*\Z", _I)
 _REGCLASS_BEHIND = re.compile(r"\s*(?:::|\bAS\b)\s*(?:pg_catalog\.)?regclass\b", _I)
 _CONCATENATION = re.compile(r"\s*\|\|\s*(?:[\w.$:@]+\s*\|\|\s*)*")
@@ -112,7 +116,8 @@ def mask_literals(sql: str, dialect: str) -> str:
 
     Kept, because they say what is read: digits in names, type arguments (``DECIMAL(10, 2)``),
     strings that are names or paths (``IDENTIFIER('x')``, ``'x'::regclass``, ``remote(...)``,
-    ``s3(...)``; of paths, without credentials), and the masked SQL in ``EXECUTE IMMEDIATE``,
+    ``s3(...)``; of paths, without credentials), the shards of a wildcard table
+    (``_TABLE_SUFFIX = 'x'``), and the masked SQL in ``EXECUTE IMMEDIATE``,
     ``UNLOAD``, ``EXTERNAL_QUERY`` and ``dblink``. The literals of an ``IN`` list become one of
     each kind, so that its length does not tell statements apart. Masking twice equals masking
     once.
@@ -413,6 +418,8 @@ class _Masking:
                 role = None
             if role:
                 return role
+        if dialect == "bigquery":
+            return "n" if _SHARD_BEFORE.search(before) and _SHARD.match(content) else ""
         if dialect in ("postgres", "redshift", "duckdb"):
             return "n" if _REGCLASS_BEHIND.match(self.sql, self.at) else ""
         return ""

@@ -61,6 +61,17 @@ CASES = [
     ),
     ("bigquery", "SELECT b'x', rb\"y\" FROM `my-p-1.d.t`", "SELECT '?', '?' FROM `my-p-1.d.t`"),
     ("bigquery", "FROM my-proj-123.d.t, d.2024_t # it's", "FROM my-proj-123.d.t, d.2024_t "),
+    (
+        "bigquery",
+        "WHERE _TABLE_SUFFIX = '2024' AND a = '2024'",
+        "WHERE _TABLE_SUFFIX = '2024' AND a = '?'",
+    ),
+    (
+        "bigquery",
+        "_TABLE_SUFFIX BETWEEN '1' AND '2' AND '3'",
+        "_TABLE_SUFFIX BETWEEN '1' AND '2' AND '?'",
+    ),
+    ("bigquery", "_TABLE_SUFFIX = 'it is' AND 'b'", "_TABLE_SUFFIX = '?' AND '?'"),
     ("bigquery", "FROM my-1-proj.d.t WHERE a-1 > b", "FROM my-1-proj.d.t WHERE a-0 > b"),
     (
         "bigquery",
