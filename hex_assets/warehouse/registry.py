@@ -6,11 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from hex_assets.warehouse.clickhouse import Clickhouse
 from hex_assets.warehouse.query_log import QueryLog
 from hex_assets.warehouse.snowflake import Snowflake
 
 Warehouse = Annotated[
-    Snowflake | QueryLog,
+    Snowflake | Clickhouse | QueryLog,
     Field(discriminator="type"),
 ]
 """An entry of ``hexAssets.warehouses``, told by its ``type``."""
