@@ -33,6 +33,7 @@ from hex_assets.recipe import (
     service_names,
 )
 from hex_assets.warehouse.query_log import COLUMNS, LogColumn, QueryLog
+from hex_assets.warehouse.registry import Warehouse
 from hex_assets.warehouse.snowflake import Snowflake
 
 EXAMPLE = Path(__file__).parents[1] / "recipes" / "hex.yaml"
@@ -368,6 +369,10 @@ def test_json_may_be_indented_with_tabs() -> None:
 
 SETTINGS = "workflowConfig.config.hexAssets"
 SERVER = "workflowConfig.openMetadataServerConfig"
+TYPES = ", ".join(
+    repr(get_args(kind.model_fields["type"].annotation)[0])
+    for kind in get_args(get_args(Warehouse)[0])
+)
 
 MISTAKES = {
     "variable not set": (
@@ -467,11 +472,11 @@ MISTAKES = {
     ),
     "another warehouse": (
         ("type: Snowflake", "type: Oracle"),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'Clickhouse', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of {TYPES}.",
     ),
     "warehouse without type": (
         ("          type: Snowflake\n", ""),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'Clickhouse', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of {TYPES}.",
     ),
     "unknown column of a query log": (
         (
