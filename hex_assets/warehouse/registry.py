@@ -6,13 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from hex_assets.warehouse.bigquery import BigQuery
 from hex_assets.warehouse.clickhouse import Clickhouse
 from hex_assets.warehouse.databricks import Databricks, UnityCatalog
 from hex_assets.warehouse.query_log import QueryLog
 from hex_assets.warehouse.snowflake import Snowflake
 
 Warehouse = Annotated[
-    Snowflake | Clickhouse | Databricks | UnityCatalog | QueryLog,
+    Snowflake | BigQuery | Clickhouse | Databricks | UnityCatalog | QueryLog,
     Field(discriminator="type"),
 ]
 """An entry of ``hexAssets.warehouses``, told by its ``type``."""
