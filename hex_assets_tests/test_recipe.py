@@ -33,7 +33,6 @@ from hex_assets.recipe import (
     service_names,
 )
 from hex_assets.warehouse.query_log import COLUMNS, LogColumn, QueryLog
-from hex_assets.warehouse.registry import Warehouse
 from hex_assets.warehouse.snowflake import Snowflake
 
 EXAMPLE = Path(__file__).parents[1] / "recipes" / "hex.yaml"
@@ -369,10 +368,7 @@ def test_json_may_be_indented_with_tabs() -> None:
 
 SETTINGS = "workflowConfig.config.hexAssets"
 SERVER = "workflowConfig.openMetadataServerConfig"
-TYPES = ", ".join(
-    repr(get_args(kind.model_fields["type"].annotation)[0])
-    for kind in get_args(get_args(Warehouse)[0])
-)
+TYPES = "BigQuery, Clickhouse, Databricks, Snowflake, UnityCatalog, QueryLog"
 
 MISTAKES = {
     "variable not set": (
