@@ -221,7 +221,7 @@ class BigQuery(SqlWarehouse):
     @classmethod
     def _are_names(cls, value: list[str] | str | None) -> list[str] | str | None:
         for name in [value] if isinstance(value, str) else value or []:
-            if not _PROJECT.fullmatch(name):
+            if name and not _PROJECT.fullmatch(name):
                 raise ValueError("must be made of letters, digits, dots, colons, - and _")
         return value
 
