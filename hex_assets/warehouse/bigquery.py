@@ -23,7 +23,7 @@ from typing_extensions import Self
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import Secret, Section, free_form, no_effect
 from hex_assets.warehouse.connection import SqlWarehouse
-from hex_assets.warehouse.faults import fault, translated
+from hex_assets.warehouse.faults import fault, translated, unknown_argument
 from hex_assets.warehouse.limit import within_limit
 from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch
 
@@ -374,7 +374,11 @@ class BigQuery(SqlWarehouse):
             if self.host_port != _HOST:
                 scheme = "" if "://" in self.host_port else "https://"
                 arguments["client_options"] = {"api_endpoint": f"{scheme}{self.host_port}"}
-            with closing(bigquery.Client(**(arguments | self.connection_arguments))) as client:
+            try:
+                client = bigquery.Client(**(arguments | self.connection_arguments))
+            except TypeError as error:
+                raise unknown_argument(self.service, error) from None
+            with closing(client):
                 yield client
         except (
             GoogleAPIError,

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -19,9 +19,9 @@ from pydantic import Field, field_validator
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import Secret, free_form, no_effect
 from hex_assets.warehouse.connection import SqlWarehouse
-from hex_assets.warehouse.faults import fault, translated
+from hex_assets.warehouse.faults import fault, translated, unknown_argument
 from hex_assets.warehouse.limit import within_limit
-from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch
+from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch, in_utc
 
 _ROWS_PER_BLOCK = 10_000
 _SPILL_ABOVE_BYTES = 2_000_000_000
@@ -151,7 +151,7 @@ class Clickhouse(SqlWarehouse):
         }
         for _, rows in self.execute(self._statement(_HISTORY), values):
             yield batch(
-                (*row[:5], _aware(row[5]), _aware(row[6]), row[7], _tables_read(*row[8:]))
+                (*row[:5], in_utc(row[5]), in_utc(row[6]), row[7], _tables_read(*row[8:]))
                 for row in rows
             )
 
@@ -218,7 +218,10 @@ class Clickhouse(SqlWarehouse):
 
         client = None
         try:
-            client = clickhouse_connect.get_client(**self._arguments())
+            try:
+                client = clickhouse_connect.get_client(**self._arguments())
+            except TypeError as error:
+                raise unknown_argument(self.service, error) from None
             yield client
         except (ClickHouseError, StreamFailureError, HTTPError) as error:
             raise self._translated(error) from None
@@ -271,11 +274,6 @@ class Clickhouse(SqlWarehouse):
                 "Run the same login and table in clickhouse-client to see more",
             ),
         )
-
-
-def _aware(instant: datetime) -> datetime:
-    """The client gives instants without a zone in UTC."""
-    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
 
 
 def _tables_read(tables: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any]] | None:

@@ -22,7 +22,7 @@ from hex_assets.section import Secret, Section, free_form, no_effect
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.limit import within_limit
-from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch
+from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch, in_utc
 
 _ROWS_PER_BATCH = 10_000
 _BUFFER_BYTES = 16_000_000
@@ -193,8 +193,8 @@ class _DatabricksWarehouse(SqlWarehouse):
                     None,
                     [] if text is None else users,
                     executions,
-                    _aware(first),
-                    _aware(last),
+                    in_utc(first),
+                    in_utc(last),
                     sample,
                     _tables_read(tables, columns),
                 )
@@ -359,11 +359,6 @@ class UnityCatalog(_DatabricksWarehouse):
     """Databricks as OpenMetadata's other type for it calls it."""
 
     type: Literal["UnityCatalog"] = Field(description="Always UnityCatalog.")
-
-
-def _aware(instant: datetime) -> datetime:
-    """The session is in UTC."""
-    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
 
 
 def _tables_read(

@@ -406,6 +406,14 @@ def test_a_key_that_is_none(connection: dict[str, Any]) -> None:
     assert "s3cr3t" not in str(raised.value)
 
 
+def test_an_argument_that_the_client_does_not_know(connection: dict[str, Any]) -> None:
+    reader = BigQuery.model_validate(connection | {"connectionArguments": {"colour": "s3cr3t"}})
+    with pytest.raises(WarehouseError, match="do not fit the client library") as raised:
+        reader.of("bigquery_prod").check()
+    assert "colour" in str(raised.value)
+    assert "s3cr3t" not in str(raised.value)
+
+
 def test_another_account_is_acted_as(connection: dict[str, Any]) -> None:
     account = "reader@analytics.iam.gserviceaccount.com"
     connection["credentials"]["gcpImpersonateServiceAccount"] = {

@@ -240,6 +240,11 @@ def test_a_statement_of_the_users_own(make: Make, fill: Fill) -> None:
         ({"query_log_table": "nowhere.log"}, "nowhere.log does not exist", "queryLogTable"),
         ({"cluster": "it's"}, "knows no cluster it's", "system.clusters"),
         ({"connection_options": {"max_rows_to_read": "1"}}, "ClickHouse refused", ""),
+        (
+            {"connection_arguments": {"colour": "s3cr3t"}},
+            "connectionArguments do not fit the client library",
+            "argument that is named",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )
