@@ -368,6 +368,7 @@ def test_json_may_be_indented_with_tabs() -> None:
 
 SETTINGS = "workflowConfig.config.hexAssets"
 SERVER = "workflowConfig.openMetadataServerConfig"
+TYPES = "BigQuery, Clickhouse, Databricks, Snowflake, UnityCatalog, QueryLog"
 
 MISTAKES = {
     "variable not set": (
@@ -467,11 +468,11 @@ MISTAKES = {
     ),
     "another warehouse": (
         ("type: Snowflake", "type: Oracle"),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of {TYPES}.",
     ),
     "warehouse without type": (
         ("          type: Snowflake\n", ""),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of {TYPES}.",
     ),
     "unknown column of a query log": (
         (

@@ -77,3 +77,12 @@ def without_secrets(text: str, secrets: Iterable[Any]) -> str:
     for value in sorted(filter(None, values), key=len, reverse=True):
         text = text.replace(value, "***")
     return " ".join(text.split())[:_LONGEST_QUOTE]
+
+
+def unknown_argument(service: str, error: TypeError) -> WarehouseError:
+    """What a client says of an argument that it does not know; it names it, not its value."""
+    return WarehouseError(
+        service,
+        f"connectionArguments do not fit the client library: {without_secrets(str(error), ())}",
+        "Correct or remove the argument that is named",
+    )

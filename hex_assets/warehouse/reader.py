@@ -164,11 +164,12 @@ def executions(service: str, names: Sequence[str], rows: Iterable[Sequence[Any]]
             problem = f"historyStatement returns {type(started).__name__} as start_time"
             raise WarehouseError(service, problem, "Make it a timestamp")
         texts = {name: None if text is None else str(text) for name, text in values.items()}
-        listed.append({**texts, "started_at": _in_utc(started)})
+        listed.append({**texts, "started_at": in_utc(started)})
     return pl.DataFrame(listed, schema=EXECUTIONS, orient="row")
 
 
-def _in_utc(instant: datetime) -> datetime:
+def in_utc(instant: datetime) -> datetime:
+    """An instant in UTC; one without a zone is taken to be so."""
     if instant.tzinfo is None:
         return instant.replace(tzinfo=timezone.utc)
     return instant.astimezone(timezone.utc)

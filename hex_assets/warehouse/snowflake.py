@@ -111,7 +111,8 @@ class Snowflake(SqlWarehouse):
     the ``authenticator`` of ``connectionArguments``.
     """
 
-    latency: ClassVar[timedelta] = timedelta(hours=2)
+    latency: ClassVar[timedelta] = timedelta(hours=4)
+    """That of ACCESS_HISTORY, three hours, and a margin."""
 
     type: Literal["Snowflake"] = Field(description="Always Snowflake.")
     account: str = Field(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from hex_assets.warehouse.snowflake import Snowflake
+from hex_assets_tests.warehouse.environments import absent, python_of, running
 
 SERVER_PACKAGES = ("fakesnow[server]==0.12.1", "snowflake-connector-python==4.8.1")
 """fakesnow needs connector 4, the project takes 5: hence an environment of its own."""
@@ -34,40 +31,12 @@ MakeReader = Callable[..., Snowflake]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "snowflake_fake: needs the local Snowflake (fakesnow)")
-
-
-def server_python() -> Path:
-    """The interpreter of the server's environment, which is made once and kept.
-
-    ``HEX_ASSETS_TEST_CACHE`` says where; by default the user's cache folder.
-    """
-    cache = os.environ.get("HEX_ASSETS_TEST_CACHE")
-    root = Path(cache) if cache else Path.home() / ".cache" / "hex-assets-tests"
-    version = "{}.{}".format(*sys.version_info)
-    home = root / f"fakesnow-0.12.1-connector-4.8.1-python-{version}"
-    python = home / "bin" / "python"
-    if python.exists():
-        return python
-    root.mkdir(parents=True, exist_ok=True)
-    uv = shutil.which("uv")
-    if uv is None:
-        raise FileNotFoundError("uv is not installed")
-    with tempfile.TemporaryDirectory(dir=root) as folder:
-        draft = Path(folder) / "venv"
-        _run([uv, "venv", "--quiet", "--python", sys.executable, str(draft)])
-        interpreter = str(draft / "bin" / "python")
-        _run([uv, "pip", "install", "--quiet", "--python", interpreter, *SERVER_PACKAGES])
-        try:
-            draft.rename(home)
-        except OSError:
-            if not python.exists():  # else another run made it meanwhile
-                raise
-    return python
-
-
-def _run(command: Sequence[str]) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    for marker in (
+        "bigquery_emulator: needs the local BigQuery (bqemulator)",
+        "clickhouse_engine: needs the local ClickHouse (chdb)",
+        "snowflake_fake: needs the local Snowflake (fakesnow)",
+    ):
+        config.addinivalue_line("markers", marker)
 
 
 @pytest.fixture(scope="session")
@@ -77,25 +46,11 @@ def snowflake_port() -> Iterator[int]:
     Without it the test is skipped, or fails where ``HEX_ASSETS_REQUIRE_SERVERS`` is 1.
     """
     try:
-        python = server_python()
+        python = python_of("fakesnow-0.12.1-connector-4.8.1", SERVER_PACKAGES)
     except (OSError, subprocess.SubprocessError) as error:
-        reason = f"fakesnow cannot be installed: {error}"
-        if os.environ.get("HEX_ASSETS_REQUIRE_SERVERS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    script = Path(__file__).with_name("fake_snowflake.py")
-    with subprocess.Popen(
-        [str(python), str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as server:
-        assert server.stdout is not None
-        try:
-            yield int(server.stdout.readline())
-        finally:
-            server.terminate()
+        absent(f"fakesnow cannot be installed: {error}")
+    with running(python, Path(__file__).with_name("fake_snowflake.py")) as port:
+        yield port
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""What a reader has to make of executions: the frame of the same ones, grouped here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from hex_assets.warehouse.reader import EXECUTIONS, HistoryBatch, Window, grouped
+from hex_assets_tests.warehouse.logs import WINDOW
+from hex_assets_tests.warehouse.reads import QueryHistory, read_query_history
+
+
+@dataclass(frozen=True)
+class _Executions:
+    service: str
+    sql_dialect: str
+    table: pl.DataFrame
+    latency: timedelta = timedelta(hours=1)
+
+    def read(self, window: Window) -> Iterator[HistoryBatch]:
+        yield HistoryBatch(grouped(self.table))
+
+    def check(self) -> str:
+        return "listed"
+
+
+def expected_history(
+    service: str,
+    dialect: str,
+    log: Iterable[Mapping[str, Any]],
+    *,
+    database: bool = True,
+    schema: bool = True,
+) -> QueryHistory:
+    """The history of those rows of ``logs.query_log`` that a reader has to find.
+
+    Args:
+        service: name of the reader's service.
+        dialect: the reader's dialect.
+        log: rows, those to be left out included; ``resolved`` may be among their columns.
+        database: the warehouse logs the session's database.
+        schema: the warehouse logs the session's schema.
+    """
+    found = [
+        {
+            "query_text": row["query_text"],
+            "database": row["database_name"] if database else None,
+            "schema": row["schema_name"] if schema else None,
+            "user": row["user_name"],
+            "started_at": row["start_time"],
+            "query_id": row["query_id"],
+            "resolved": row.get("resolved"),
+        }
+        for row in log
+        if row["execution_status"] == "SUCCESS"
+        and WINDOW.start <= row["start_time"] < WINDOW.end
+        and "hex query metadata" in row["query_text"].lower()
+    ]
+    table = pl.DataFrame(found, schema=EXECUTIONS, orient="row")
+    return read_query_history([_Executions(service, dialect, table)], WINDOW)
