@@ -35,6 +35,8 @@ MakeReader = Callable[..., Snowflake]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "snowflake_fake: needs the local Snowflake (fakesnow)")
+    config.addinivalue_line("markers", "mariadb: needs the binaries of MariaDB")
+    config.addinivalue_line("markers", "postgres: needs the binaries of PostgreSQL")
 
 
 def server_python() -> Path:
