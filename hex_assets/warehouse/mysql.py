@@ -48,36 +48,38 @@ WHERE start_time >= %(start)s AND start_time < %(end)s
 # The database of a statement is what the last event before it in its session set: a connection,
 # a change of user, or USE. Those may lie before the window.
 _GENERAL_LOG = """
-SELECT ran_at, FIRST_VALUE(db) OVER (
-         PARTITION BY server_id, thread_id, setting ORDER BY ran_at, sets DESC
-       ) AS db, user_host, q
+SELECT ran_at, db, user_host, q
 FROM (
-  SELECT event.*, SUM(sets) OVER (
-    PARTITION BY server_id, thread_id ORDER BY ran_at, sets DESC
-    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-  ) AS setting
+  SELECT ran_at, command_type, user_host, q,
+         MAX(db) OVER (PARTITION BY server_id, thread_id, setting) AS db
   FROM (
-    SELECT event_time AS ran_at, server_id, thread_id, user_host, command_type, q,
-           command_type IN ('Connect', 'Change user', 'Init DB')
-             OR (command_type IN ('Query', 'Execute') AND q REGEXP %(use)s) AS sets,
-           NULLIF(TRIM(BOTH '`' FROM CASE
-             WHEN command_type IN ('Connect', 'Change user')
-               THEN REGEXP_REPLACE(REGEXP_REPLACE(q, '^.*? on ', ''), ' ?using [A-Za-z/ ]+$', '')
-             WHEN command_type = 'Init DB' THEN q
-             WHEN q REGEXP %(use)s
-               THEN REGEXP_REPLACE(REGEXP_REPLACE(q, %(use_before)s, ''), %(use_after)s, '')
-           END), '') AS db
+    SELECT event.*, SUM(sets) OVER (
+      PARTITION BY server_id, thread_id ORDER BY ran_at, sets DESC
+      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    ) AS setting
     FROM (
-      SELECT event_time, server_id, thread_id, user_host, command_type,
-             CONVERT(argument USING utf8mb4) COLLATE utf8mb4_bin AS q
-      FROM {table}
-      WHERE event_time < %(end)s
-    ) AS logged
-    WHERE command_type IN ('Connect', 'Change user', 'Init DB')
-       OR (command_type IN ('Query', 'Execute') AND (
-         q REGEXP %(use)s OR (event_time >= %(start)s AND {marker_at} > 0)
-       ))
-  ) AS event
+      SELECT event_time AS ran_at, server_id, thread_id, user_host, command_type, q,
+             command_type IN ('Connect', 'Change user', 'Init DB')
+               OR (command_type IN ('Query', 'Execute') AND q REGEXP %(use)s) AS sets,
+             NULLIF(TRIM(BOTH '`' FROM CASE
+               WHEN command_type IN ('Connect', 'Change user')
+                 THEN REGEXP_REPLACE(REGEXP_REPLACE(q, '^.*? on ', ''), ' ?using [A-Za-z/ ]+$', '')
+               WHEN command_type = 'Init DB' THEN q
+               WHEN q REGEXP %(use)s
+                 THEN REGEXP_REPLACE(REGEXP_REPLACE(q, %(use_before)s, ''), %(use_after)s, '')
+             END), '') AS db
+      FROM (
+        SELECT event_time, server_id, thread_id, user_host, command_type,
+               CONVERT(argument USING utf8mb4) COLLATE utf8mb4_bin AS q
+        FROM {table}
+        WHERE event_time < %(end)s
+      ) AS logged
+      WHERE command_type IN ('Connect', 'Change user', 'Init DB')
+         OR (command_type IN ('Query', 'Execute') AND (
+           q REGEXP %(use)s OR (event_time >= %(start)s AND {marker_at} > 0)
+         ))
+    ) AS event
+  ) AS followed
 ) AS session
 WHERE command_type IN ('Query', 'Execute') AND ran_at >= %(start)s
 """

@@ -139,9 +139,9 @@ def test_the_slow_log_that_real_statements_wrote(port: int) -> None:
     history = read_query_history([reader(port)], window, [ours])
     rows = history.frame.rows.select("database", "schema", "executions", "sql", "users").rows()
     assert sorted(rows, key=str) == [
-        (None, None, 1, "SELECT 0", 1),
         (None, "odd name", 1, "SELECT '?', 0", 1),
         (None, "shop", 2, "SELECT '?', 0", 1),
+        (None, None, 1, "SELECT 0", 1),
     ]
     assert set(history.frame.rows["project_id"]) == {ours}
     assert set(history.frame.rows["cell_id"]) == {CELL}
