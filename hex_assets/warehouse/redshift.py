@@ -1,8 +1,8 @@
-"""Redshift's query history: the SYS views, or the STL tables of clusters that lack them.
+r"""Redshift's query history: the SYS views, or the STL tables of clusters that lack them.
 
 ``SYS_QUERY_HISTORY`` keeps 4,000 bytes of a text, ``SYS_QUERY_TEXT`` all of it in chunks, both
 for seven days (AWS documentation, "SYS monitoring views"). Texts are kept escaped: a line break
-as ``\\\\n``, a backslash doubled. They are grouped and joined so, and unescaped here.
+as ``\n``, a backslash doubled. They are grouped and joined so, and unescaped here.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _SYS = _Views(
     chunks="""
   SELECT DISTINCT t.query_id, t.sequence, t.text
   FROM sys_query_text t JOIN kept ON kept.query_id = t.query_id
-  WHERE kept.long AND t.start_time >= %(start)s AND t.start_time < %(end)s""",
+  WHERE kept.is_long AND t.start_time >= %(start)s AND t.start_time < %(end)s""",
     most_chunks=16,
 )
 
@@ -103,7 +103,7 @@ _STL = _Views(
     FROM (
       SELECT DISTINCT t.query AS query_id, t.sequence, t.text
       FROM stl_querytext t JOIN kept ON kept.query_id = t.query
-      WHERE kept.long
+      WHERE kept.is_long
     ) AS apart
   ) AS measured""",
     most_chunks=327,
@@ -114,7 +114,7 @@ _STL = _Views(
 _KEPT = """
 WITH logged AS ({history}
 ), kept AS (
-  SELECT logged.*, OCTET_LENGTH(head) >= 3800 AS long
+  SELECT logged.*, OCTET_LENGTH(head) >= 3800 AS is_long
   FROM logged
   WHERE STRPOS(LOWER(head), 'hex query ' || 'metadata') > 0 OR OCTET_LENGTH(head) >= 3800
 ), chunk AS ({chunks}
@@ -435,16 +435,14 @@ class _TablesRead:
         read: dict[int, list[dict[str, Any]] | None] = dict.fromkeys(query_ids)
         if self._cursor is None or not read:
             return read
+        import redshift_connector
+
         places = {f"q{place}": query for place, query in enumerate(read)}
         ids = ", ".join(f"%({name})s" for name in places)
         try:
             self._cursor.execute(_TABLES_READ.format(ids=ids), places)
             rows = self._cursor.fetchall()
-        except Exception as error:
-            import redshift_connector
-
-            if not isinstance(error, redshift_connector.Error):
-                raise
+        except redshift_connector.Error as error:
             _log.warning(
                 "%s: SYS_QUERY_DETAIL cannot be read (%s), tables are told from the texts",
                 self._service,

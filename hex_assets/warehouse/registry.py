@@ -6,11 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from hex_assets.warehouse.mysql import MariaDB, Mysql
+from hex_assets.warehouse.postgres import Postgres
 from hex_assets.warehouse.query_log import QueryLog
+from hex_assets.warehouse.redshift import Redshift
 from hex_assets.warehouse.snowflake import Snowflake
 
 Warehouse = Annotated[
-    Snowflake | QueryLog,
+    Snowflake | Redshift | Postgres | Mysql | MariaDB | QueryLog,
     Field(discriminator="type"),
 ]
 """An entry of ``hexAssets.warehouses``, told by its ``type``."""
