@@ -8,6 +8,7 @@ Both are off by default. ``mysql.slow_log`` carries the session's database and s
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Literal
@@ -147,8 +148,8 @@ class _MysqlProtocol(SqlWarehouse):
         return "mysql"
 
     @property
-    def _login(self) -> AuthType:
-        raise NotImplementedError
+    @abstractmethod
+    def _login(self) -> AuthType: ...
 
     @property
     def _table(self) -> str:
@@ -241,8 +242,14 @@ class _MysqlProtocol(SqlWarehouse):
                         "SET SESSION time_zone = '+00:00', group_concat_max_len = 16000000, "
                         f"{limit}"
                     )
-                # A stream left half read is dropped with its session, not read to its end.
-                yield session.cursor(SSCursor)
+                cursor = session.cursor(SSCursor)
+                try:
+                    yield cursor
+                finally:
+                    # The client would read a stream left midway to its end, over a session that
+                    # is closed by then.
+                    if (stream := cursor._result) is not None:  # noqa: SLF001
+                        stream.unbuffered_active = False
             except (pymysql.Error, OSError, ValueError) as error:
                 raise self._translated(error) from None
 

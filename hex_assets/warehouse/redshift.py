@@ -206,8 +206,8 @@ class Redshift(SqlWarehouse):
     )
     ssl_mode: SslMode = Field(
         default="require",
-        description="How TLS is used; allow and prefer count as require, which OpenMetadata's "
-        "default (disable) does not.",
+        description="disable, or TLS: verify-full checks the host name too, all others check the "
+        "authority only. OpenMetadata's own default is disable.",
     )
     system_tables: Literal["SYS", "STL"] = Field(
         default="SYS",
@@ -236,7 +236,9 @@ class Redshift(SqlWarehouse):
         """
         views = _STL if self.system_tables == "STL" else _SYS
         bounds = {"start": window.start, "end": window.end}
-        users = dict(row for _, rows in self.execute(_USERS, {}) for row in rows)
+        users: dict[int, str] = {
+            number: name for _, rows in self.execute(_USERS, {}) for number, name in rows
+        }
         with self._tables_read() as tables:
             parts = self.execute(
                 self._statement(_HISTORY, views), {**bounds, "rows": self.row_limit + 1}
@@ -339,6 +341,7 @@ class Redshift(SqlWarehouse):
         """A cursor of a new session, in a transaction; the client's errors become ours."""
         try:
             import redshift_connector
+            from redshift_connector.error import Error
         except ImportError:
             raise MissingExtra(self.service, "redshift") from None
         logging.getLogger("redshift_connector").setLevel(logging.CRITICAL)  # quotes statements
@@ -353,7 +356,7 @@ class Redshift(SqlWarehouse):
                 cursor.execute(f"SET statement_timeout TO {self.statement_timeout_seconds * 1000}")
                 session.commit()
                 yield cursor
-            except (redshift_connector.Error, OSError) as error:
+            except (Error, OSError) as error:
                 raise self._translated(error) from None
 
     def _arguments(self) -> dict[str, Any]:
@@ -435,14 +438,14 @@ class _TablesRead:
         read: dict[int, list[dict[str, Any]] | None] = dict.fromkeys(query_ids)
         if self._cursor is None or not read:
             return read
-        import redshift_connector
+        from redshift_connector.error import Error
 
         places = {f"q{place}": query for place, query in enumerate(read)}
         ids = ", ".join(f"%({name})s" for name in places)
         try:
             self._cursor.execute(_TABLES_READ.format(ids=ids), places)
             rows = self._cursor.fetchall()
-        except redshift_connector.Error as error:
+        except Error as error:
             _log.warning(
                 "%s: SYS_QUERY_DETAIL cannot be read (%s), tables are told from the texts",
                 self._service,

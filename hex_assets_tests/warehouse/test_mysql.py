@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -236,6 +237,17 @@ def test_a_statement_of_the_users_own(port: int) -> None:
     readers = [reader(port, history_statement=own), reader(port, query_history_table="audit.own")]
     theirs, ours = (read_query_history([one], WINDOW).frame.rows for one in readers)
     assert theirs.rows(named=True) == ours.rows(named=True)
+
+
+def test_a_read_may_stop_midway(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hex_assets.warehouse.mysql.ROWS_PER_BATCH", 2)
+    copy_of_log(port, "midway", query_log())
+    log = reader(port, query_history_table="audit.midway")
+    for batch in log.read(WINDOW):
+        assert batch.rows.height == 2
+        break
+    gc.collect()
+    assert sum(batch.rows["executions"].sum() for batch in log.read(WINDOW)) == 18
 
 
 def test_errors_say_what_mends_them(port: int) -> None:

@@ -16,7 +16,7 @@ from pydantic import SecretStr, ValidationError
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.warehouse.history import read_query_history
 from hex_assets.warehouse.postgres import Postgres
-from hex_assets.warehouse.query_log import QueryLog
+from hex_assets.warehouse.query_log import LogColumn, QueryLog
 from hex_assets.warehouse.reader import EXECUTIONS, Window, grouped
 from hex_assets_tests.warehouse.comments import comment, trace_id
 from hex_assets_tests.warehouse.grouping import Executions
@@ -152,7 +152,7 @@ def test_one_row_per_group_crosses_the_wire(server: Server) -> None:
     assert "raise rowLimit" in gap.gaps[0]
 
 
-def test_the_log_that_real_statements_wrote(server: Server) -> None:
+def test_the_log_that_real_statements_wrote(server: Server, tmp_path: Path) -> None:
     port, log = server
     start = now()
     for run_number in (1, 2):
@@ -177,25 +177,31 @@ def test_the_log_that_real_statements_wrote(server: Server) -> None:
     ]
     assert read_query_history([reader(port)], recent(start), [OURS]).figures == history.figures
     assert reader(port).check().startswith("server_log readable, ")
-    # The same from the file, exported as JSON.
-    exported = QueryLog(
-        type="QueryLog",
-        path=str(log.with_suffix(".json")),
-        dialect="postgres",
-        columns={
-            "query_text": "message",
-            "start_time": "timestamp",
-            "database_name": "dbname",
-            "user_name": "user",
-        },
-    ).of("pg_prod")
-    from_file = read_query_history([exported], recent(start), [OURS]).frame.rows
-    same = ["database", "schema", "executions", "sql", "users", "first_seen", "last_seen"]
-    finished = history.frame.rows.filter(pl.col("sql") != "SELECT 0")
-    assert (
-        from_file.filter(~pl.col("sql").str.starts_with("SELECT 0")).select(same).rows()
-        == finished.select(same).rows()
-    )
+    # The same from the files, the CSV one with a header. They cannot tell what failed of the
+    # statements that were logged at their start.
+    header = ",".join(line.split()[0] for line in _LOG_COLUMNS.replace("\n", "").split(","))
+    with_header = tmp_path / "pg.csv"
+    with_header.write_text(f"{header}\n{log.read_text()}")
+    user: dict[LogColumn, str] = {
+        "query_text": "message",
+        "start_time": "log_time",
+        "user_name": "user_name",
+    }
+    json: dict[LogColumn, str] = {
+        "start_time": "timestamp",
+        "database_name": "dbname",
+        "user_name": "user",
+    }
+    for path, columns in ((log.with_suffix(".json"), user | json), (with_header, user)):
+        exported = QueryLog(
+            type="QueryLog", path=str(path), dialect="postgres", columns=columns
+        ).of("pg_prod")
+        files = read_query_history([exported], recent(start), [OURS]).frame.rows
+        at_end = ~pl.col("sql").str.starts_with("SELECT 0")
+        same = ["database", "schema", "executions", "sql", "users", "first_seen", "last_seen"]
+        expected = history.frame.rows.filter(at_end).select(same).rows()
+        assert files.filter(at_end).select(same).rows() == expected
+        assert files.height == history.frame.rows.height + 1
 
 
 def _extended(port: int) -> None:

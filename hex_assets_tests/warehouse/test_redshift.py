@@ -5,6 +5,7 @@ What this cannot show is in docs/warehouses/redshift.md.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Iterator
@@ -291,6 +292,8 @@ def test_errors_say_what_mends_them(ports: tuple[int, int]) -> None:
         assert raised.value.transient is transient
         assert raised.value.__cause__ is None
         assert "s3cr3t" not in f"{raised.value}{raised.value!r}{reader(port, **login)!r}"
+        del raised
+        gc.collect()
 
 
 @pytest.mark.parametrize("views", [redshift._SYS, redshift._STL], ids=["SYS", "STL"])
@@ -348,7 +351,7 @@ class _Aws(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.encode())
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
 
