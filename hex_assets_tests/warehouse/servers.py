@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,8 +90,6 @@ def running(command: Sequence[str], stop_signal: int) -> Iterator[subprocess.Pop
 
 def wait_for(port: int, guard: subprocess.Popen[bytes]) -> None:
     """Until the port accepts; a server that ended, or takes a minute, is an error."""
-    import time
-
     deadline = time.monotonic() + 60
     while True:
         with socket.socket() as probe:
@@ -99,6 +98,15 @@ def wait_for(port: int, guard: subprocess.Popen[bytes]) -> None:
         if guard.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError("the server did not start")
         time.sleep(0.05)
+
+
+def wait_for_text(file: Path, text: str) -> None:
+    """Until a server has written a text to a file, which it does a little after the fact."""
+    deadline = time.monotonic() + 60
+    while not file.exists() or text not in file.read_text():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not write {file.name}")
+        time.sleep(0.02)
 
 
 @contextmanager

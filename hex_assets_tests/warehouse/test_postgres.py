@@ -21,7 +21,7 @@ from hex_assets.warehouse.reader import EXECUTIONS, Window, grouped
 from hex_assets_tests.warehouse.comments import comment, trace_id
 from hex_assets_tests.warehouse.grouping import Executions
 from hex_assets_tests.warehouse.logs import WINDOW, entry, query_log
-from hex_assets_tests.warehouse.servers import postgres
+from hex_assets_tests.warehouse.servers import postgres, wait_for_text
 
 pytestmark = pytest.mark.postgres
 
@@ -168,6 +168,9 @@ def test_the_log_that_real_statements_wrote(server: Server, tmp_path: Path) -> N
         options=at_start,
     )
     _extended(port)
+    run(port, f"SELECT 'the last of {start:%H%M%S%f}'")
+    for file in (log, log.with_suffix(".json")):
+        wait_for_text(file, f"the last of {start:%H%M%S%f}")
     history = read_query_history([reader(port)], recent(start), [OURS])
     rows = history.frame.rows.select("database", "schema", "executions", "sql").rows()
     assert sorted(rows, key=str) == [
