@@ -467,11 +467,11 @@ MISTAKES = {
     ),
     "another warehouse": (
         ("type: Snowflake", "type: Oracle"),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'Redshift', 'Postgres', 'Mysql', 'MariaDB', 'QueryLog'.",
     ),
     "warehouse without type": (
         ("          type: Snowflake\n", ""),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'Redshift', 'Postgres', 'Mysql', 'MariaDB', 'QueryLog'.",
     ),
     "unknown column of a query log": (
         (

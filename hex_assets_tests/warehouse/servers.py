@@ -17,16 +17,19 @@ from pathlib import Path
 import pytest
 
 _GUARD = """
-import os, subprocess, sys
-server = subprocess.Popen(sys.argv[2:])
+import shutil, subprocess, sys
+server = subprocess.Popen(sys.argv[3:])
 sys.stdin.read()
 server.send_signal(int(sys.argv[1]))
 try:
     server.wait(20)
 except subprocess.TimeoutExpired:
     server.kill()
+    server.wait()
+shutil.rmtree(sys.argv[2], ignore_errors=True)
 """
-"""Runs a server until its own input ends, which it does when pytest ends, even by a kill."""
+"""Runs a server until its own input ends, which it does when pytest ends, even by a kill; then
+removes its folder."""
 
 
 def absent(reason: str) -> None:
@@ -60,7 +63,9 @@ def _root() -> bool:
 @contextmanager
 def folder_of(user: str) -> Iterator[Path]:
     """A short-named folder (sockets have to fit) that the user owns."""
-    with tempfile.TemporaryDirectory(prefix="hex-assets-", dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(
+        prefix="hex-assets-", dir="/tmp", ignore_cleanup_errors=True
+    ) as name:
         if _root():
             shutil.chown(name, user, user)
         yield Path(name)
@@ -71,10 +76,12 @@ def run(command: Sequence[str]) -> None:
 
 
 @contextmanager
-def running(command: Sequence[str], stop_signal: int) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    home: Path, command: Sequence[str], stop_signal: int
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server for as long as the block, or pytest, lasts."""
     with subprocess.Popen(
-        [sys.executable, "-c", _GUARD, str(stop_signal), *command],
+        [sys.executable, "-c", _GUARD, str(stop_signal), str(home), *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -136,7 +143,7 @@ def mariadb() -> Iterator[int]:
             "--skip-name-resolve",
             "--innodb-flush-log-at-trx-commit=0",
         ]
-        with running(command, signal.SIGTERM) as guard:
+        with running(home, command, signal.SIGTERM) as guard:
             wait_for(port, guard)
             yield port
 
