@@ -32,6 +32,7 @@ from hex_assets.recipe import (
     parse_recipe,
     service_names,
 )
+from hex_assets.warehouse import registry
 from hex_assets.warehouse.query_log import COLUMNS, LogColumn, QueryLog
 from hex_assets.warehouse.snowflake import Snowflake
 
@@ -367,6 +368,7 @@ def test_json_may_be_indented_with_tabs() -> None:
 # Mistakes
 
 SETTINGS = "workflowConfig.config.hexAssets"
+TYPES = ", ".join(map(repr, registry.TYPES))
 SERVER = "workflowConfig.openMetadataServerConfig"
 
 MISTAKES = {
@@ -467,11 +469,11 @@ MISTAKES = {
     ),
     "another warehouse": (
         ("type: Snowflake", "type: Oracle"),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'Redshift', 'Postgres', 'Mysql', 'MariaDB', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of {TYPES}.",
     ),
     "warehouse without type": (
         ("          type: Snowflake\n", ""),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'Redshift', 'Postgres', 'Mysql', 'MariaDB', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of {TYPES}.",
     ),
     "unknown column of a query log": (
         (

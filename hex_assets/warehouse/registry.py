@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -17,3 +17,8 @@ Warehouse = Annotated[
     Field(discriminator="type"),
 ]
 """An entry of ``hexAssets.warehouses``, told by its ``type``."""
+
+TYPES: tuple[str, ...] = tuple(
+    get_args(one.model_fields["type"].annotation)[0] for one in get_args(get_args(Warehouse)[0])
+)
+"""Every ``type``, in the order of the union."""

@@ -173,7 +173,7 @@ def postgres() -> Iterator[tuple[int, Path]]:
         }
         options = [part for item in settings.items() for part in ("-c", "=".join(item))]
         with running(
-            [*drop, server, "-D", data, "-p", str(port), *options], signal.SIGINT
+            home, [*drop, server, "-D", data, "-p", str(port), *options], signal.SIGINT
         ) as guard:
             wait_for(port, guard)
             yield port, home / "data" / "log" / "pg.csv"
