@@ -32,6 +32,7 @@ from hex_assets.recipe import (
     parse_recipe,
     service_names,
 )
+from hex_assets.warehouse import registry
 from hex_assets.warehouse.query_log import COLUMNS, LogColumn, QueryLog
 from hex_assets.warehouse.snowflake import Snowflake
 
@@ -368,7 +369,7 @@ def test_json_may_be_indented_with_tabs() -> None:
 
 SETTINGS = "workflowConfig.config.hexAssets"
 SERVER = "workflowConfig.openMetadataServerConfig"
-TYPES = "BigQuery, Clickhouse, Databricks, Snowflake, UnityCatalog, QueryLog"
+TYPES = ", ".join(registry.warehouse_types())
 
 MISTAKES = {
     "variable not set": (

@@ -65,6 +65,10 @@ _TIME = (
 _EPOCH = r"^\s*(\d{9,19})(?:\.\d*)?\s*$"
 
 
+_POSTGRES_STATEMENT = r"^(?:duration: [\d.]+ ms  )?(?:statement|execute [^:]*): "
+_POSTGRES_STEP = r"^(?:duration: [\d.]+ ms  )?(?:(?:parse|bind) [^:]*|execute fetch from [^:]*): "
+
+
 class QueryLog(WarehouseConnection):
     """Query history as files: what any warehouse can export."""
 
@@ -166,6 +170,8 @@ class QueryLog(WarehouseConnection):
             pl.col("start_time").is_null()
             | pl.col("start_time").is_between(window.start, window.end, closed="left"),
         )
+        if self.dialect == "postgres":
+            log = _postgres_statements(log)
         undated = 0
         with self._unreadable(name):
             for rows in log.collect_batches(chunk_size=_ROWS_PER_BATCH):
@@ -312,3 +318,14 @@ def _since_epoch(digits: pl.Expr) -> pl.Expr:
         .otherwise(number // 10**3)
     )
     return pl.from_epoch(microseconds, time_unit="us").dt.replace_time_zone("UTC")
+
+
+def _postgres_statements(log: pl.LazyFrame) -> pl.LazyFrame:
+    """Statements of PostgreSQL's server log, if it is one, without what the server puts before.
+
+    Steps of the extended protocol that repeat the text of what is executed are left out.
+    """
+    text = pl.col("query_text")
+    return log.filter(text.str.contains(_POSTGRES_STEP).not_()).with_columns(
+        text.str.replace(_POSTGRES_STATEMENT, "")
+    )

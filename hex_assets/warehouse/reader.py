@@ -131,6 +131,11 @@ def batch(rows: Iterable[Sequence[Any]]) -> HistoryBatch:
     )
 
 
+def nothing_but(gap: str) -> HistoryBatch:
+    """A batch that holds nothing but a gap."""
+    return HistoryBatch(batch([]).rows, gaps=(gap,))
+
+
 _LOGGED: Mapping[str, str] = {
     "query_text": "query_text",
     "start_time": "started_at",

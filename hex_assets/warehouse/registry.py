@@ -10,11 +10,23 @@ from hex_assets.warehouse.bigquery import BigQuery
 from hex_assets.warehouse.clickhouse import Clickhouse
 from hex_assets.warehouse.connection import SqlWarehouse, WarehouseConnection
 from hex_assets.warehouse.databricks import Databricks, UnityCatalog
+from hex_assets.warehouse.mysql import MariaDB, Mysql
+from hex_assets.warehouse.postgres import Postgres
 from hex_assets.warehouse.query_log import QueryLog
+from hex_assets.warehouse.redshift import Redshift
 from hex_assets.warehouse.snowflake import Snowflake
 
 Warehouse = Annotated[
-    BigQuery | Clickhouse | Databricks | Snowflake | UnityCatalog | QueryLog,
+    BigQuery
+    | Clickhouse
+    | Databricks
+    | MariaDB
+    | Mysql
+    | Postgres
+    | Redshift
+    | Snowflake
+    | UnityCatalog
+    | QueryLog,
     Field(discriminator="type"),
 ]
 """An entry of ``hexAssets.warehouses``, told by its ``type``."""

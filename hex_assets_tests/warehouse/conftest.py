@@ -34,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "bigquery_emulator: needs the local BigQuery (bqemulator)",
         "clickhouse_engine: needs the local ClickHouse (chdb)",
+        "mariadb: needs the binaries of MariaDB",
+        "postgres: needs the binaries of PostgreSQL",
         "snowflake_fake: needs the local Snowflake (fakesnow)",
     ):
         config.addinivalue_line("markers", marker)

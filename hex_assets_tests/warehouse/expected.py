@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
 
-from hex_assets.warehouse.reader import EXECUTIONS, HistoryBatch, Window, grouped
+from hex_assets.warehouse.reader import EXECUTIONS, grouped
+from hex_assets_tests.warehouse.grouping import Executions
 from hex_assets_tests.warehouse.logs import WINDOW
 from hex_assets_tests.warehouse.reads import QueryHistory, read_query_history
-
-
-@dataclass(frozen=True)
-class _Executions:
-    service: str
-    sql_dialect: str
-    table: pl.DataFrame
-    latency: timedelta = timedelta(hours=1)
-
-    def read(self, window: Window) -> Iterator[HistoryBatch]:
-        yield HistoryBatch(grouped(self.table))
-
-    def check(self) -> str:
-        return "listed"
 
 
 def expected_history(
@@ -61,4 +46,4 @@ def expected_history(
         and "hex query metadata" in row["query_text"].lower()
     ]
     table = pl.DataFrame(found, schema=EXECUTIONS, orient="row")
-    return read_query_history([_Executions(service, dialect, table)], WINDOW)
+    return read_query_history([Executions(service, dialect, grouped(table))], WINDOW)
