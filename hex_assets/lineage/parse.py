@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
@@ -17,15 +17,18 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
+from hex_assets.lineage.columns import Attribution, Derived, Table, TableColumns
 from hex_assets.lineage.names import (
     Name,
     Session,
     TableName,
+    column_folding,
     fold,
     has_two_levels,
     session_of,
     table_folding,
 )
+from hex_assets.lineage.queries import Shape
 from hex_assets.lineage.reads import (
     PARSER_BUGS,
     Dropped,
@@ -102,9 +105,55 @@ class Script:
                 made.add(self._identity(step.table, session))
             elif isinstance(step, Dropped):
                 made.discard(self._identity(step.table, session))
-            else:
+            elif isinstance(step, Use):
                 session = self._changed(session, step)
         return References(tuple(tables), tuple(unread))
+
+    def columns(
+        self, session: Session, known: Callable[[Reference], Sequence[str] | None]
+    ) -> Mapping[Reference, Mapping[str, int]]:
+        """The columns that it uses of each table, as bits of ``Usage``.
+
+        A bit is set if the column, directly or through subqueries, is used so by any statement; a
+        column without bits is selected by a subquery, and nothing takes it up from there.
+
+        Args:
+            session: where it runs.
+            known: told for a table the names of its columns, exact case and in order; None when
+                they are not known. Then those that the text names are given, as it folds them.
+        """
+        folding = column_folding(self.dialect)
+        made: dict[tuple[str | None, ...], Derived | None] = {}
+        used: dict[Reference, dict[str, int]] = {}
+        last: Attribution | None = None
+
+        def table(name: TableName) -> Table:
+            identity = self._identity(name, session)
+            if identity in made:
+                return None, made[identity]
+            reference = Reference(name, session)
+            columns = known(reference)
+            return reference, TableColumns.of(columns, folding) if columns else None
+
+        for step in self.steps:
+            if isinstance(step, Shape):
+                last = Attribution(step, table, self.dialect)
+                for reference, columns in last.used.items():
+                    merged = used.setdefault(reference, {})  # type: ignore[arg-type]
+                    for column, usage in columns.items():
+                        merged[column] = merged.get(column, 0) | usage
+            elif isinstance(step, Made):
+                filled = step.query is not None and last is not None
+                made[self._identity(step.table, session)] = (
+                    last.origins(step.query, step.columns)  # type: ignore[union-attr, arg-type]
+                    if filled
+                    else None
+                )
+            elif isinstance(step, Dropped):
+                made.pop(self._identity(step.table, session), None)
+            elif isinstance(step, Use):
+                session = self._changed(session, step)
+        return used
 
     def _identity(self, table: TableName, session: Session) -> tuple[str | None, ...]:
         """Database, schema and table, as far as they are known."""
