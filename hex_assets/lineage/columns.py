@@ -47,7 +47,7 @@ Table = tuple[object, TableColumns | Derived | None]
 """What a table is reported by (None: not at all), and its columns, if they are known."""
 
 # What a name leads to, as (kind, query or table, column).
-_Target = tuple[str, int, object]
+_Target = tuple[str, int, str | int | None]
 _Columns = list[tuple[str, "_Target"]]
 
 
@@ -85,9 +85,7 @@ class Attribution:
         dialect: sqlglot's name of the dialect.
     """
 
-    def __init__(
-        self, shape: Shape, table: Callable[[TableName], Table], dialect: str
-    ) -> None:
+    def __init__(self, shape: Shape, table: Callable[[TableName], Table], dialect: str) -> None:
         self.queries = shape.queries
         self.output_first = dialect in _OUTPUT_FIRST
         self.tables: list[Table] = []
@@ -224,10 +222,9 @@ class Attribution:
         for place, names in query.using:
             right = self._sources[number, place]
             lefts = [self._sources[number, left] for left in range(place)]
-            if names is None:
-                shared = {name for left in lefts for name, _ in left.columns}
-                names = tuple(name for name, _ in right.columns if name in shared)
-            for name in names:
+            shared = {name for left in lefts for name, _ in left.columns}
+            natural = (name for name, _ in right.columns if name in shared)
+            for name in natural if names is None else names:
                 left_targets = merged.get(name) or self._known_or_only(lefts, name)
                 merged[name] = (*left_targets, *self._known_or_only([right], name))
         return merged
@@ -282,9 +279,7 @@ class Attribution:
         """
         if name == ("*",):
             return tuple(
-                target
-                for opened in self._starred(number, ())
-                for target in self._whole(opened)
+                target for opened in self._starred(number, ()) for target in self._whole(opened)
             )
         if len(name) > 1:
             found = self._called(number, name)
@@ -354,9 +349,7 @@ class Attribution:
             scope = query.parent
         return ()
 
-    def _output(
-        self, query: Query, number: int, name: str, item: int | None
-    ) -> _Target | None:
+    def _output(self, query: Query, number: int, name: str, item: int | None) -> _Target | None:
         """The output column of that name, as far as it can be seen from that item."""
         for place, output in enumerate(query.outputs):
             if output.name == name and place != item and (item is None or place < item):
@@ -383,7 +376,7 @@ class Attribution:
                     work.append((("output", number, place), int(Usage.GROUP)))
             if query.orders_outputs:
                 work += [(target, int(Usage.ORDER)) for _, target in self._opened[number].columns]
-            for place, names in query.using:
+            for _, names in query.using:
                 for name in names if names is not None else self._merged.get(number, {}):
                     targets = self._merged.get(number, {}).get(name, ())
                     work += [(target, int(Usage.JOIN)) for target in targets]
@@ -415,6 +408,7 @@ class Attribution:
 
     def _follow(self, target: _Target, usage: int, work: list[tuple[_Target, int]]) -> None:
         kind, number, what = target
+        place = what if isinstance(what, int) else 0
         seen = self._seen.get(target)
         if seen is not None and seen | usage == seen:
             return
@@ -427,26 +421,32 @@ class Attribution:
         elif kind == "made":
             known = self.tables[number][1]
             if isinstance(known, Derived):
-                for origin, column in known.columns[what][1]:  # type: ignore[index]
+                for origin, column in known.columns[place][1]:
                     used = self.used.setdefault(origin, {})
                     used[column] = used.get(column, 0) | usage
         elif not usage:
             # That it stands there says nothing; its names are counted where they stand.
             del self._seen[target]
         elif kind == "output":
-            place = int(what)  # type: ignore[call-overload]
             expression = self.queries[number].outputs[place].expression
             self._demand(number, expression, usage, False, place, work)
         elif kind == "value":
-            self._demand(number, self.queries[number].values[what][1], usage, False, None, work)  # type: ignore[index]
+            self._demand(number, self.queries[number].values[place][1], usage, False, None, work)
         elif kind == "rest":
-            self._demand(number, self.queries[number].rest or Expression(), usage, False, None, work)
+            self._demand(
+                number, self.queries[number].rest or Expression(), usage, False, None, work
+            )
         elif kind == "position":
             for branch, filters in self.queries[number].branches:
                 columns = self._opened[branch].columns
-                if what < len(columns):  # type: ignore[operator]
+                if place < len(columns):
                     through = int(Usage.FILTER) if filters else usage
-                    work.append((columns[what][1], through))  # type: ignore[call-overload]
+                    work.append((columns[place][1], through))
+
+    def result(self) -> Derived | None:
+        """Where the columns that the statement returns come from; None if not all are known."""
+        returned = [q for use in self.queries[0].uses for q in use.expression.queries]
+        return self.origins(returned[0], ()) if len(returned) == 1 else None
 
     def origins(self, number: int, names: Sequence[str]) -> Derived | None:
         """Where the output columns of a query come from; None if they are not all known."""

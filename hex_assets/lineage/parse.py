@@ -110,9 +110,9 @@ class Script:
         return References(tuple(tables), tuple(unread))
 
     def columns(
-        self, session: Session, known: Callable[[Reference], Sequence[str] | None]
-    ) -> Mapping[Reference, Mapping[str, int]]:
-        """The columns that it uses of each table, as bits of ``Usage``.
+        self, session: Session, known: Callable[[Reference], Sequence[str] | Derived | None]
+    ) -> tuple[Mapping[object, Mapping[str, int]], Derived | None]:
+        """The columns that it uses of each table, as bits of ``Usage``, and what it returns.
 
         A bit is set if the column, directly or through subqueries, is used so by any statement; a
         column without bits is selected by a subquery, and nothing takes it up from there.
@@ -120,11 +120,12 @@ class Script:
         Args:
             session: where it runs.
             known: told for a table the names of its columns, exact case and in order; None when
-                they are not known. Then those that the text names are given, as it folds them.
+                they are not known. Then those that the text names are given, as it folds them. For
+                what is no table (a dataframe), where its columns come from; those are used then.
         """
         folding = column_folding(self.dialect)
         made: dict[tuple[str | None, ...], Derived | None] = {}
-        used: dict[Reference, dict[str, int]] = {}
+        used: dict[object, dict[str, int]] = {}
         last: Attribution | None = None
 
         def table(name: TableName) -> Table:
@@ -133,13 +134,15 @@ class Script:
                 return None, made[identity]
             reference = Reference(name, session)
             columns = known(reference)
+            if isinstance(columns, Derived):
+                return None, columns
             return reference, TableColumns.of(columns, folding) if columns else None
 
         for step in self.steps:
             if isinstance(step, Shape):
                 last = Attribution(step, table, self.dialect)
                 for reference, columns in last.used.items():
-                    merged = used.setdefault(reference, {})  # type: ignore[arg-type]
+                    merged = used.setdefault(reference, {})
                     for column, usage in columns.items():
                         merged[column] = merged.get(column, 0) | usage
             elif isinstance(step, Made):
@@ -153,7 +156,7 @@ class Script:
                 made.pop(self._identity(step.table, session), None)
             elif isinstance(step, Use):
                 session = self._changed(session, step)
-        return used
+        return used, last.result() if last is not None else None
 
     def _identity(self, table: TableName, session: Session) -> tuple[str | None, ...]:
         """Database, schema and table, as far as they are known."""

@@ -18,6 +18,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from hex_assets.lineage import queries
 from hex_assets.lineage.names import (
     Name,
     TableName,
@@ -34,7 +35,6 @@ from hex_assets.lineage.queries import (
     Source,
     Star,
     Usage,
-    Use as NameUse,
 )
 from hex_assets.lineage.resolve import Reason
 
@@ -321,7 +321,7 @@ class _Draft:
                 for name, slot, star, aggregated in self.outputs
             ),
             tuple(
-                NameUse(usage, expression, first)
+                queries.Use(usage, expression, first)
                 for usage, slot, first in self.uses
                 if (expression := slot.expression()) != Expression()
             ),
@@ -428,9 +428,7 @@ class _Walk:
                 values.add(name)
             else:
                 ctes.setdefault(name, place)
-        everything = _Scope(
-            scope, ctes, len(expressions), values=frozenset(values), bodies=bodies
-        )
+        everything = _Scope(scope, ctes, len(expressions), values=frozenset(values), bodies=bodies)
         for place, cte in enumerate(expressions):
             before = _Scope(scope, ctes, place, values=everything.values, bodies=bodies)
             itself_too = _Scope(scope, ctes, place + 1, values=everything.values, bodies=bodies)
@@ -829,9 +827,7 @@ class _Walk:
         last = fold(name.parts[-1], self.folding)
         return Source(called or last, query=rows.place, columns=names, value=True)
 
-    def _pivoted(
-        self, pivot: exp.Expr, source: Source, scope: _Scope, draft: _Draft
-    ) -> Source:
+    def _pivoted(self, pivot: exp.Expr, source: Source, scope: _Scope, draft: _Draft) -> Source:
         alias, columns = _alias_of(pivot)
         inner = self._draft(draft.parent)
         inner.sources.append(source)
