@@ -264,7 +264,8 @@ LINEAGE_EDGES = FrameSchema(
         "sql": (pl.String, "one masked statement that shows the edge"),
         "resolution": (
             pl.String,
-            "exact, or inferred: a part of the name was unknown and only this table fitted",
+            "exact; inferred: a part of the name was unknown and only this table fitted; or "
+            "tolerant: the statement was not understood, and the name stood behind FROM or JOIN",
         ),
     },
 )

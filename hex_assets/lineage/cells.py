@@ -41,7 +41,7 @@ class CellReads:
 
     def add(self, table: CatalogTable, resolution: Resolution, columns: Mapping[str, int]) -> None:
         known, used = self.tables.setdefault(table, (resolution, {}))
-        if resolution is Resolution.EXACT and known is not resolution:
+        if resolution.surer_than(known):
             self.tables[table] = (resolution, used)
         for column, usage in columns.items():
             used[column] = used.get(column, 0) | usage
@@ -206,8 +206,9 @@ class _Project:
                 answer = self.index.resolve(service, dialect, reference.table, reference.session)
                 if isinstance(answer, Resolved):
                     resolved[reference] = answer
-                    reads.add(answer.table, answer.resolution, {})
-                elif answer is not None:
+                    sure = Resolution.TOLERANT if reference.tolerant else answer.resolution
+                    reads.add(answer.table, sure, {})
+                elif answer is not None and not reference.tolerant:
                     self._miss(written, answer.reason, answer.detail)
         for unread in script.references(session).unread:
             what = unread.reference or f"cell {cell_id}"
@@ -225,7 +226,8 @@ class _Project:
                 reads.add(origin, reads.tables[origin][0], columns)
             elif isinstance(origin, Reference) and origin in resolved:
                 answer = resolved[origin]
-                reads.add(answer.table, answer.resolution, _in_catalog(answer.table, columns))
+                sure = reads.tables[answer.table][0]
+                reads.add(answer.table, sure, _in_catalog(answer.table, columns))
         if output is not None:
             reads.output = Derived(
                 tuple((name, _origins(origins, resolved)) for name, origins in output.columns)

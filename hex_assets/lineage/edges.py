@@ -50,7 +50,8 @@ class LineageFigures:
         unparsed: those of them that were not understood, wholly or in part.
         references: distinct references, by service and session; the sum of the next four.
         exact: linked by name and session.
-        inferred: linked because only one table within the prefixes fitted.
+        inferred: linked because only one table within the prefixes fitted, or by tolerant
+            reading of a statement that was not understood.
         unresolved: not linked.
         system: of the warehouse's own tables, which are neither linked nor reported.
     """
@@ -219,7 +220,7 @@ class _Merging:
         if edge is None:
             edge = self.edges[key] = _Edge({}, set(), resolution)
         edge.evidence.add(evidence)
-        if resolution is Resolution.EXACT:
+        if resolution.surer_than(edge.resolution):
             edge.resolution = resolution
         for column, usage in columns.items():
             edge.columns[column] = edge.columns.get(column, 0) | usage
@@ -276,13 +277,13 @@ class _Merging:
                 self.system += 1
             elif isinstance(answer, Resolved):
                 found[reference] = answer
-                exact = answer.resolution is Resolution.EXACT
-                self.exact += exact
-                self.inferred += not exact
+                resolution = Resolution.TOLERANT if reference.tolerant else answer.resolution
+                self.exact += resolution is Resolution.EXACT
+                self.inferred += resolution is not Resolution.EXACT
                 old = linked.tables.get(answer.table)
-                if old is None or exact:
-                    linked.tables[answer.table] = answer.resolution, old[1] if old else {}
-            else:
+                if old is None or resolution.surer_than(old[0]):
+                    linked.tables[answer.table] = resolution, old[1] if old else {}
+            elif not reference.tolerant:
                 written = reference.table.written(dialect)
                 linked.misses.setdefault((written, answer.reason.value), answer.detail or None)
                 count += 1

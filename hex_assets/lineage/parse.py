@@ -41,6 +41,7 @@ from hex_assets.lineage.reads import (
     steps_of,
 )
 from hex_assets.lineage.resolve import Reason
+from hex_assets.lineage.tolerant import tables_in
 
 MAX_CHARACTERS = 1_000_000
 """Longest text that is parsed by default; no warehouse in use accepts longer queries."""
@@ -54,10 +55,17 @@ _NODES, _NODES_PER_TOKEN = 200_000, 20
 
 @dataclass(frozen=True)
 class Reference:
-    """One table that a text reads, and the session at that place of the text."""
+    """One table that a text reads, and the session at that place of the text.
+
+    Attributes:
+        table: its name.
+        session: where it is looked up.
+        tolerant: whether it was found in a statement that was not understood.
+    """
 
     table: TableName
     session: Session
+    tolerant: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,8 @@ class Script:
         for step in self.steps:
             if isinstance(step, Read):
                 if self._identity(step.table, session) not in made:
-                    tables[Reference(step.table, session)] = None
+                    if not step.tolerant or Reference(step.table, session) not in tables:
+                        tables[Reference(step.table, session, step.tolerant)] = None
             elif isinstance(step, Unread):
                 unread[step] = None
             elif isinstance(step, Made):
@@ -228,6 +237,20 @@ class _NotUnderstood(Exception):
     """A statement is none that we, or sqlglot, understand; the argument says why."""
 
 
+_NEAREST = {
+    "athena": "trino",
+    "databricks": "spark",
+    "duckdb": "postgres",
+    "postgres": "redshift",
+    "presto": "trino",
+    "redshift": "postgres",
+    "trino": "presto",
+}
+"""Dialect to the one that is tried when sqlglot does not understand a statement in it.
+
+Both quote names and strings alike; what the names mean is still told by the dialect itself.
+"""
+
 _TEMPORARY_SCHEMAS = frozenset({"_session", "pg_temp"})
 
 _WHOLE_TEXTS = frozenset({"tsql", "fabric"})
@@ -303,9 +326,28 @@ class _Text:
             try:
                 yield from self._statement(statement)
             except (_NotUnderstood, NotAStatement, SqlglotError) as error:
+                again = self._in_nearest_dialect(statement)
+                if again is not None:
+                    yield from again
+                    continue
                 yield _not_parsed(place + _blame(error))
+                yield from (Read(name, tolerant=True) for name in tables_in(statement))
             except RecursionError:
                 yield _not_parsed(place + "nested too deeply")
+
+    def _in_nearest_dialect(self, tokens: Sequence[Token]) -> list[Step] | None:
+        """The steps of a statement that the dialect nearest to its own understands."""
+        nearest = _NEAREST.get(self.dialect)
+        if nearest is None:
+            return None
+        statement = _Text(self.sql[tokens[0].start : tokens[-1].end + 1], nearest)
+        try:
+            trees = statement.trees(statement._tokens())
+            if any(isinstance(tree, exp.Command) for tree in trees):
+                return None
+            return [step for tree in trees for step in steps_of(tree, self.dialect)]
+        except (_NotUnderstood, NotAStatement, SqlglotError):
+            return None
 
     def _tokens(self) -> list[Token]:
         try:
@@ -334,7 +376,7 @@ class _Text:
                 raise
             return self._queries(tokens[1:]) or []
 
-    def _trees(self, tokens: Sequence[Token]) -> list[Step]:
+    def trees(self, tokens: Sequence[Token]) -> list[exp.Expr]:
         if self._may_be_deep() and _depth(tokens) > _MAX_DEPTH:
             raise _NotUnderstood(f"nested more than {_MAX_DEPTH} levels deep")
         parser = self.sqlglot.parser(max_nodes=_NODES + _NODES_PER_TOKEN * len(tokens))
@@ -344,12 +386,15 @@ class _Text:
             raise _NotUnderstood(_fault(error)) from error
         if not any(trees):
             raise NotAStatement
+        return [tree for tree in trees if tree is not None]
+
+    def _trees(self, tokens: Sequence[Token]) -> list[Step]:
         steps: list[Step] = []
-        for tree in trees:
+        for tree in self.trees(tokens):
             if isinstance(tree, exp.Command):
                 inner = _Text(_text_of(tree), self.dialect)
                 steps += inner.command(tree.name.upper().split(" ")[0])
-            elif tree is not None:
+            else:
                 steps += steps_of(tree, self.dialect)
         return steps
 

@@ -41,9 +41,15 @@ from hex_assets.lineage.resolve import Reason
 
 @dataclass(frozen=True)
 class Read:
-    """The statement reads this table."""
+    """The statement reads this table.
+
+    Attributes:
+        table: its name.
+        tolerant: whether the statement was not understood, and the name stood behind FROM or JOIN.
+    """
 
     table: TableName
+    tolerant: bool = False
 
 
 @dataclass(frozen=True)
@@ -639,7 +645,7 @@ class _Walk:
         for item in order.expressions or [order.this]:
             value = item.this if isinstance(item, exp.Ordered) else item
             alone = type(value) is exp.Column and len(value.parts) == 1
-            if alone and value.name.upper() == "ALL" and not value.this.args.get("quoted"):
+            if type(value) is exp.Var and value.name.upper() == "ALL":
                 draft.orders_outputs = True
                 continue
             first = alone or self.dialect not in _ORDERS_BY_INPUT

@@ -68,6 +68,13 @@ class Resolution(str, Enum):
     INFERRED = "inferred"
     """A part was unknown, and only one table within the prefixes fits the rest."""
 
+    TOLERANT = "tolerant"
+    """The statement was not understood; the name stood behind FROM or JOIN, and is a table's."""
+
+    def surer_than(self, other: Resolution) -> bool:
+        order = list(Resolution)
+        return order.index(self) < order.index(other)
+
 
 class CatalogTable(NamedTuple):
     """One table of the catalog."""

@@ -179,7 +179,9 @@ def test_formatting_and_comments_change_nothing(sql: str, data: st.DataObject) -
     # sqlglot knows no comment inside GROUP BY, which is one word to it.
     parts = re.split(r"('[^']*'|group by|order by|partition by)", sql)
     scattered = "".join(
-        part if part[:1] == "'" or part[-3:] == " by" else "".join(data.draw(BLANKS) if c == " " else c for c in part)
+        part
+        if part[:1] == "'" or part[-3:] == " by"
+        else "".join(data.draw(BLANKS) if c == " " else c for c in part)
         for part in parts
     )
     assert uses("postgres", scattered) == uses("postgres", sql)
