@@ -178,6 +178,14 @@ class _Project:
         session = self._session(row, connection)
         resolved: dict[Reference, Resolved] = {}
         derived: dict[Reference, Derived] = {}
+        unmapped = row["data_connection_id"] is not None and service is None
+        if unmapped:
+            named = connection.get("name") or row["data_connection_id"]
+            detail = (
+                f"map {row['data_connection_id']} to a database service of OpenMetadata in the "
+                "recipe, so that its cells' tables can be linked"
+            )
+            self._miss(f"data connection {named}", Reason.UNMAPPED_CONNECTION, detail)
         built = {name.lower() for name in row["jinja_names"] or ()}
         for reference in references:
             written = reference.table.written(dialect)
@@ -195,14 +203,7 @@ class _Project:
                 self._miss(written, Reason.BUILT_BY_JINJA, f"cell {cell_id}")
             elif row["data_connection_id"] is None:
                 continue  # A dataframe that Python made: no warehouse is reached.
-            elif service is None:
-                named = connection.get("name") or row["data_connection_id"]
-                detail = (
-                    f"data connection {named}: map {row['data_connection_id']} to a database "
-                    "service of OpenMetadata in the recipe"
-                )
-                self._miss(written, Reason.UNMAPPED_CONNECTION, detail)
-            else:
+            elif service is not None:
                 answer = self.index.resolve(service, dialect, reference.table, reference.session)
                 if isinstance(answer, Resolved):
                     resolved[reference] = answer
@@ -210,7 +211,7 @@ class _Project:
                     reads.add(answer.table, sure, {})
                 elif answer is not None and not reference.tolerant:
                     self._miss(written, answer.reason, answer.detail)
-        for unread in script.references(session).unread:
+        for unread in () if unmapped else script.references(session).unread:
             what = unread.reference or f"cell {cell_id}"
             self._miss(what, unread.reason, unread.detail)
 

@@ -381,11 +381,12 @@ class _Merging:
             connection = by_id.get(connection_id, {})
             service, dialect = connection.get("service"), connection.get("dialect")
             if service is None or dialect is None:
+                named = f"data connection {connection.get('name') or connection_id}"
                 detail = (
-                    f"data connection {connection.get('name') or connection_id}: map "
-                    f"{connection_id} to a database service of OpenMetadata in the recipe"
+                    f"map {connection_id} to a database service of OpenMetadata in the recipe, so "
+                    "that its cells' tables can be linked"
                 )
-                self._miss(project, name, Reason.UNMAPPED_CONNECTION.value, detail)
+                self._miss(project, named, Reason.UNMAPPED_CONNECTION.value, detail)
                 continue
             session = session_of(dialect, connection["database"], connection["schema"])
             answer = _as_stored(self.index, service, dialect, _parts(name), session)
