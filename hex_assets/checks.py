@@ -87,7 +87,9 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         partitions_def=workspaces,
         additional_ins={"lineage_edges": dg.AssetIn("lineage_edges")},
     )
-    def evidence_agrees(evidence_disagreements: Frame, lineage_edges: Frame) -> dg.AssetCheckResult:
+    def evidence_disagreements_few(
+        evidence_disagreements: Frame, lineage_edges: Frame
+    ) -> dg.AssetCheckResult:
         """What one witness saw, the others that should have seen it saw too."""
         differing = evidence_disagreements.rows.filter(pl.col("column").is_null()).height
         edges = lineage_edges.rows.height
@@ -134,7 +136,7 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         catalog_tables_present,
         lineage_edges_present,
         unresolved_references_few,
-        evidence_agrees,
+        evidence_disagreements_few,
         openmetadata_entities_published,
     ]
 

@@ -51,7 +51,7 @@ _Target = tuple[str, int, str | int | None]
 _Columns = list[tuple[str, "_Target"]]
 
 
-class _Opened(NamedTuple):
+class _Opened:
     """The columns of a query or source.
 
     Attributes:
@@ -60,19 +60,39 @@ class _Opened(NamedTuple):
         rest: what stands for a column that no source has by name (a function's, a pivot's).
     """
 
-    columns: _Columns
-    others: tuple[_Target, ...]
-    rest: _Target | None
+    __slots__ = ("_alike", "_exact", "columns", "others", "rest")
+
+    def __init__(
+        self, columns: _Columns, others: tuple[_Target, ...] = (), rest: _Target | None = None
+    ) -> None:
+        self.columns = columns
+        self.others = others
+        self.rest = rest
+        self._exact: dict[str, _Target] | None = None
+        self._alike: dict[str, _Target | None] = {}
 
     def find(self, name: str) -> _Target | None:
-        for column, target in self.columns:
-            if column == name:
-                return target
-        return None
+        """The column of exactly that name, the first if there are several."""
+        if self._exact is None:
+            self._exact = {}
+            for column, target in self.columns:
+                self._exact.setdefault(column, target)
+        return self._exact.get(name)
+
+    def find_alike(self, name: str) -> _Target | None:
+        """The only column that differs from the name by letter case alone."""
+        if not self._alike:
+            for column, target in self.columns:
+                lower = column.lower()
+                self._alike[lower] = None if lower in self._alike else target
+        return self._alike.get(name.lower())
 
 
-_NONE = _Opened([], (), None)
+_NONE = _Opened([])
 _MASK = int(Usage.OUTPUT | Usage.FILTER | Usage.JOIN | Usage.GROUP | Usage.ORDER)
+_MAX_COLUMNS = 20_000
+"""Stars of joined stars grow exponentially; beyond this one column of each name is kept."""
+
 _OUTPUT_FIRST = frozenset({"clickhouse"})
 
 
@@ -96,6 +116,7 @@ class Attribution:
         self._sources: dict[tuple[int, int], _Opened] = {}
         self._opened: dict[int, _Opened] = {}
         self._merged: dict[int, dict[str, tuple[_Target, ...]]] = {}
+        self._named: dict[int, dict[str, list[int]]] = {}
         places: dict[tuple[TableName, bool], int] = {}
         for number, query in enumerate(self.queries):
             for place, source in enumerate(query.sources):
@@ -166,6 +187,8 @@ class Attribution:
                 ]
                 others += opened.others
                 rest = rest or opened.rest
+            if len(columns) > _MAX_COLUMNS:
+                columns = list(dict(reversed(columns)).items())[::-1]
         return _Opened(columns, tuple(dict.fromkeys(others)), rest)
 
     def _open_source(self, number: int, place: int, source: Source) -> _Opened:
@@ -214,7 +237,10 @@ class Attribution:
                 opened = self._sources[number, place]
                 again = joined & merged.keys()
                 joined |= {name for name, _ in opened.columns}
-                yield opened._replace(columns=[c for c in opened.columns if c[0] not in again])
+                columns = (
+                    [c for c in opened.columns if c[0] not in again] if again else opened.columns
+                )
+                yield _Opened(columns, opened.others, opened.rest)
 
     def _merge(self, number: int, query: Query) -> dict[str, tuple[_Target, ...]]:
         """Columns joined by USING or NATURAL, and those of the sources that they stand for."""
@@ -247,9 +273,7 @@ class Attribution:
     def _in(self, opened: _Opened, name: str) -> _Target | None:
         found = opened.find(name)
         if found is None and opened.columns and not opened.others:
-            lower = name.lower()
-            alike = [target for column, target in opened.columns if column.lower() == lower]
-            found = alike[0] if len(alike) == 1 else None
+            found = opened.find_alike(name)
         return found
 
     # Names
@@ -351,13 +375,23 @@ class Attribution:
 
     def _output(self, query: Query, number: int, name: str, item: int | None) -> _Target | None:
         """The output column of that name, as far as it can be seen from that item."""
-        for place, output in enumerate(query.outputs):
-            if output.name == name and place != item and (item is None or place < item):
+        for place in self._outputs_named(query, number).get(name, ()):
+            if place != item and (item is None or place < item):
+                output = query.outputs[place]
                 own = output.expression.names
                 # A column under its own name is not an alias: it would lead to itself.
                 if not (len(own) == 1 and own[0] == (name,) and not output.expression.queries):
                     return ("output", number, place)
         return None
+
+    def _outputs_named(self, query: Query, number: int) -> dict[str, list[int]]:
+        places = self._named.get(number)
+        if places is None:
+            places = self._named[number] = {}
+            for place, output in enumerate(query.outputs):
+                if output.name is not None:
+                    places.setdefault(output.name, []).append(place)
+        return places
 
     # Usage
 

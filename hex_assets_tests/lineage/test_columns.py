@@ -169,6 +169,15 @@ def test_long_chains_end() -> None:
     assert uses("postgres", sql) == {"u.x:o"}
 
 
+def test_stars_of_joined_stars_and_many_outputs_end() -> None:
+    joined = ", ".join(f"c{i} as (select * from c{i - 1} x join c{i - 1} y using (id))"
+                       for i in range(1, 60))  # fmt: skip
+    sql = f"with c0 as (select * from v), {joined} select id from c59"
+    assert uses("postgres", sql) == {"v.id:oj", "v.z:"}
+    listed = ", ".join(f"x + {number}" for number in range(20_000))
+    assert uses("postgres", f"select {listed} from u") == {"u.x:o"}
+
+
 SHAPES = [sql for dialect, sql, _ in CASES if dialect == "postgres" and ";" not in sql]
 QUERIES = [sql for sql in SHAPES if re.match("select|with", sql)]
 BLANKS = st.sampled_from([" ", "\n", "\t", " /* t.gone, it's */ ", ' -- "x" it\'s\n'])
