@@ -10,6 +10,10 @@ _UNRESOLVED_SHARE = 0.5
 """More unresolved than resolved references points at a wrong or missing prefix."""
 
 
+_DISAGREEMENT_SHARE = 0.2
+"""More disagreements than this per edge are drift: of the parser, a reader, or stale cells."""
+
+
 def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetChecksDefinition]:
     """One check per asset, each evaluated per workspace."""
 
@@ -79,6 +83,26 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         )
 
     @dg.asset_check(
+        asset="evidence_disagreements",
+        partitions_def=workspaces,
+        additional_ins={"lineage_edges": dg.AssetIn("lineage_edges")},
+    )
+    def evidence_disagreements_few(
+        evidence_disagreements: Frame, lineage_edges: Frame
+    ) -> dg.AssetCheckResult:
+        """What one witness saw, the others that should have seen it saw too."""
+        differing = evidence_disagreements.rows.filter(pl.col("column").is_null()).height
+        edges = lineage_edges.rows.height
+        share = differing / edges if edges else 0.0
+        return dg.AssetCheckResult(
+            passed=share <= _DISAGREEMENT_SHARE,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{differing} disagreements about tables beside {edges} edges. Above "
+            f"{_DISAGREEMENT_SHARE:.0%}, look at seen_by and missed_by in evidence_disagreements",
+            metadata={"disagreement_share": share},
+        )
+
+    @dg.asset_check(
         asset="openmetadata_entities",
         partitions_def=workspaces,
         additional_ins={"hex_projects": dg.AssetIn("hex_projects")},
@@ -112,6 +136,7 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         catalog_tables_present,
         lineage_edges_present,
         unresolved_references_few,
+        evidence_disagreements_few,
         openmetadata_entities_published,
     ]
 

@@ -249,7 +249,11 @@ LINEAGE_EDGES = FrameSchema(
             pl.String,
             "component through which the project reads it; null when it reads it itself",
         ),
-        "columns": (COLUMNS_READ, "columns read, exact case, sorted; empty when unknown"),
+        "columns": (
+            COLUMNS_READ,
+            "columns read, exact case, sorted; empty when unknown; one without usage is selected "
+            "by a subquery and not taken up from there, or its usage is not told",
+        ),
         "evidence": (
             NAMES,
             "what shows the edge, sorted: cell_sql, queried_tables, query_history, "
@@ -260,7 +264,8 @@ LINEAGE_EDGES = FrameSchema(
         "sql": (pl.String, "one masked statement that shows the edge"),
         "resolution": (
             pl.String,
-            "exact, or inferred: a part of the name was unknown and only this table fitted",
+            "exact; inferred: a part of the name was unknown and only this table fitted; or "
+            "tolerant: the statement was not understood, and the name stood behind FROM or JOIN",
         ),
     },
 )
@@ -277,6 +282,19 @@ UNRESOLVED_REFERENCES = FrameSchema(
         "detail": (pl.String, "candidates, parser position or what else helps to mend it"),
         "executions": (pl.Int64, "executions seen"),
         "last_seen": (INSTANT, "latest execution seen"),
+    },
+)
+
+EVIDENCE_DISAGREEMENTS = FrameSchema(
+    "evidence_disagreements",
+    {
+        "project_id": (pl.String, "Hex project"),
+        "cell_id": (pl.String, "cell; null where the witness knows projects only"),
+        "table_fqn": (pl.String, "table that one witness saw and another should have seen"),
+        "column": (pl.String, "column, where both saw the table; else null"),
+        "seen_by": (pl.String, "evidence that shows it"),
+        "missed_by": (pl.String, "evidence that should have shown it and does not"),
+        "executions": (pl.Int64, "executions in which it was missed; 0 if none are counted"),
     },
 )
 

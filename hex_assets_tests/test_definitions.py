@@ -15,14 +15,22 @@ from hex_assets.errors import RecipeError
 from hex_assets.settings import LocationSettings
 from hex_assets_tests.conftest import Location
 
+LINEAGE_INPUTS = {
+    "warehouse_query_history",
+    "catalog_tables",
+    "hex_cells",
+    "hex_data_connections",
+}
+
 EXPECTED = {
     "hex_projects": ("hex", set()),
     "hex_data_connections": ("hex", set()),
     "hex_cells": ("hex", {"hex_projects", "hex_data_connections"}),
     "warehouse_query_history": ("warehouse", {"hex_projects"}),
     "catalog_tables": ("warehouse", set()),
-    "lineage_edges": ("lineage", {"warehouse_query_history", "catalog_tables"}),
-    "unresolved_references": ("lineage", {"warehouse_query_history", "catalog_tables"}),
+    "lineage_edges": ("lineage", LINEAGE_INPUTS),
+    "unresolved_references": ("lineage", LINEAGE_INPUTS),
+    "evidence_disagreements": ("lineage", LINEAGE_INPUTS),
     "openmetadata_entities": ("openmetadata", {"hex_projects", "lineage_edges"}),
 }
 

@@ -1,4 +1,4 @@
-"""Stage 3: which tables each Hex project reads."""
+"""Stage 3: which tables and columns each Hex project reads."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import polars as pl
 
-from hex_assets.frames import LINEAGE_EDGES, UNRESOLVED_REFERENCES, Frame
+from hex_assets.frames import (
+    LINEAGE_EDGES,
+    UNRESOLVED_REFERENCES,
+    Frame,
+)
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -38,12 +42,16 @@ def _out(description: str) -> dg.AssetOut:
 @dg.multi_asset(
     outs={
         "lineage_edges": _out(
-            "Which tables each Hex project, and each cell of it, reads, with the "
-            "evidence for it. A reference that fits several tables makes no edge."
+            "Which tables, and which of their columns, each Hex project and each cell of it "
+            "reads, with the evidence for it. A reference that fits several tables makes no edge."
         ),
         "unresolved_references": _out(
             "Table references that could not be linked, and why: what to add to the "
             "catalog or to the recipe."
+        ),
+        "evidence_disagreements": _out(
+            "Tables and columns that one witness saw and another should have seen: query "
+            "history, cell sources, Hex's own lists, the warehouse's own record."
         ),
     },
     can_subset=True,
@@ -54,8 +62,10 @@ def lineage(
     stored: StoredFrames,
     warehouse_query_history: Frame,
     catalog_tables: Frame,
+    hex_cells: Frame,
+    hex_data_connections: Frame,
 ) -> Iterator[dg.MaterializeResult[Frame]]:
-    """Parse each distinct statement once and resolve its tables against the catalog."""
+    """Parse each distinct statement once and resolve what it reads against the catalog."""
     from hex_assets.lineage.edges import build_edges
 
     recipe = recipes.recipe(context.partition_key)
@@ -65,6 +75,8 @@ def lineage(
             catalog_tables,
             recipe.source_config.db_service_prefixes,
             progress=log_progress(context.log.info, "Distinct statements parsed"),
+            cells=hex_cells,
+            connections=hex_data_connections,
         )
     if dg.AssetKey("lineage_edges") in context.selected_asset_keys:
         keep_sql = recipe.hex_assets.store_sql != "none"
@@ -73,6 +85,8 @@ def lineage(
     if dg.AssetKey("unresolved_references") in context.selected_asset_keys:
         last = stored.last(UNRESOLVED_REFERENCES, context.partition_key)
         yield _unresolved_result(built, last)
+    if dg.AssetKey("evidence_disagreements") in context.selected_asset_keys:
+        yield _disagreements_result(built)
 
 
 def _edges_result(
@@ -88,6 +102,8 @@ def _edges_result(
         metadata={
             "projects": edges["project_id"].n_unique(),
             "tables": edges["table_fqn"].n_unique(),
+            "columns": edges.explode("columns").filter(pl.col("columns").is_not_null()).height,
+            "by_evidence": dg.MetadataValue.md(bars(counted(_witnesses(edges), "evidence"))),
             "statements_parsed": built.figures.statements,
             "statements_not_parsed": built.figures.unparsed,
             "most_read_tables": dg.MetadataValue.md(bars(_readers(edges))),
@@ -112,6 +128,24 @@ def _unresolved_result(built: "Lineage", last: Frame | None) -> dg.MaterializeRe
             **change_metadata(change),
         },
     )
+
+
+def _disagreements_result(built: "Lineage") -> dg.MaterializeResult[Frame]:
+    rows = built.disagreements.rows
+    missed = rows.select(missed=pl.format("{} saw, {} did not", "seen_by", "missed_by"))
+    return dg.MaterializeResult(
+        asset_key="evidence_disagreements",
+        value=built.disagreements,
+        metadata={
+            "by_witness": dg.MetadataValue.md(bars(counted(missed, "missed"))),
+            "disagreements": dg.MetadataValue.md(table(rows, rows.columns)),
+            **gaps_metadata(built.disagreements),
+        },
+    )
+
+
+def _witnesses(edges: pl.DataFrame) -> pl.DataFrame:
+    return edges.select(pl.col("evidence").list.join(", "))
 
 
 def _readers(edges: pl.DataFrame) -> list[tuple[str, int]]:

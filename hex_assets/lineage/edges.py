@@ -1,37 +1,43 @@
-"""From the query history and the catalog to lineage edges and what could not be linked."""
+"""From the query history, the cells and the catalog to lineage edges, and what was not linked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from hex_assets.frames import COLUMNS_READ, LINEAGE_EDGES, UNRESOLVED_REFERENCES, Frame
-from hex_assets.lineage.names import session_of
-from hex_assets.lineage.parse import MAX_CHARACTERS, References, Script, parse
-from hex_assets.lineage.resolve import Reason, Resolved, TableIndex
+from hex_assets.frames import (
+    EVIDENCE_DISAGREEMENTS,
+    HEX_CELLS,
+    HEX_COMPONENT_IMPORTS,
+    HEX_DATA_CONNECTIONS,
+    HEX_QUERIED_TABLES,
+    LINEAGE_EDGES,
+    UNRESOLVED_REFERENCES,
+    Frame,
+)
+from hex_assets.lineage.cells import CellReads, Miss, read_cells
+from hex_assets.lineage.names import Name, Session, TableName, session_of
+from hex_assets.lineage.parse import MAX_CHARACTERS, Reference, References, Script, parse
+from hex_assets.lineage.queries import usage_words
+from hex_assets.lineage.resolve import (
+    CatalogTable,
+    Reason,
+    Resolution,
+    Resolved,
+    TableIndex,
+    Unresolved,
+)
 
+CELL_SQL = "cell_sql"
+QUERIED_TABLES = "queried_tables"
 QUERY_HISTORY = "query_history"
-"""The evidence of every edge that is built here."""
+WAREHOUSE_RESOLVED = "warehouse_resolved"
 
-_STATEMENT = ["dialect", "sql_key"]
 _SCOPE = ["service", "dialect", "sql_key", "database", "schema"]
-
-_LINKS = {
-    "scope": pl.UInt32,
-    "service": pl.String,
-    "table_fqn": pl.String,
-    "table_id": pl.String,
-    "resolution": pl.String,
-}
-_MISSES = {
-    "scope": pl.UInt32,
-    "reference": pl.String,
-    "reason": pl.String,
-    "detail": pl.String,
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class LineageFigures:
         unparsed: those of them that were not understood, wholly or in part.
         references: distinct references, by service and session; the sum of the next four.
         exact: linked by name and session.
-        inferred: linked because only one table within the prefixes fitted.
+        inferred: linked because only one table within the prefixes fitted, or by tolerant
+            reading of a statement that was not understood.
         unresolved: not linked.
         system: of the warehouse's own tables, which are neither linked nor reported.
     """
@@ -61,11 +68,34 @@ class LineageFigures:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Edges, what was not linked, and figures."""
+    """Edges, what was not linked, where the evidence disagrees, and figures."""
 
     edges: Frame
     unresolved: Frame
+    disagreements: Frame
     figures: LineageFigures
+
+
+class _Key(NamedTuple):
+    """What makes an edge."""
+
+    project_id: str
+    cell_id: str | None
+    table: CatalogTable
+    component_id: str | None = None
+
+
+@dataclass
+class _Edge:
+    """One edge and what its witnesses say."""
+
+    columns: dict[str, int]
+    evidence: set[str]
+    resolution: Resolution
+    executions: int = 0
+    last_seen: datetime | None = None
+    sql: str | None = None
+    shown: tuple[Any, ...] = ()
 
 
 def build_edges(
@@ -74,11 +104,16 @@ def build_edges(
     prefixes: Sequence[str],
     max_characters: int = MAX_CHARACTERS,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    cells: Frame | None = None,
+    connections: Frame | None = None,
+    imports: Frame | None = None,
+    queried_tables: Frame | None = None,
 ) -> Lineage:
-    """Link what the projects ran to the tables it read.
+    """Link projects and cells to the tables and columns they read.
 
     Each distinct statement is parsed once, and resolved once for each session it ran in. The gaps
-    of both inputs are those of both results.
+    of all inputs are those of all results.
 
     Args:
         history: a frame of ``WAREHOUSE_QUERY_HISTORY``.
@@ -86,49 +121,48 @@ def build_edges(
         prefixes: ``dbServicePrefixes`` of the recipe; empty means no restriction.
         max_characters: longer statements are not parsed, but reported.
         progress: called with statements parsed so far and in all.
+        cells: a frame of ``HEX_CELLS``.
+        connections: a frame of ``HEX_DATA_CONNECTIONS``.
+        imports: a frame of ``HEX_COMPONENT_IMPORTS``.
+        queried_tables: a frame of ``HEX_QUERIED_TABLES``.
 
     Raises:
-        ValueError: a prefix is malformed, or sqlglot does not know a dialect of the history.
+        ValueError: a prefix is malformed, or sqlglot does not know a dialect of the inputs.
     """
-    scopes = history.rows.select(_SCOPE).unique().sort(_SCOPE).with_row_index("scope")
-    texts = history.rows.unique(_STATEMENT, keep="any").select(*_STATEMENT, "sql")
-    scripts = _parse_all(texts.sort(_STATEMENT), max_characters, progress)
-    index = TableIndex(catalog_tables.rows, prefixes)
-    links: list[tuple[Any, ...]] = []
-    misses: list[tuple[Any, ...]] = []
-    system = 0
-    for scope, service, dialect, sql_key, database, schema in scopes.iter_rows():
-        script = scripts[dialect, sql_key]
-        references = script.references(session_of(dialect, database, schema))
-        misses += _hidden(scope, sql_key, references)
-        for reference in references.tables:
-            answer = index.resolve(service, dialect, reference.table, reference.session)
-            if answer is None:
-                system += 1
-            elif isinstance(answer, Resolved):
-                table = answer.table
-                resolution = answer.resolution.value
-                links.append((scope, table.service, table.table_fqn, table.table_id, resolution))
-            else:
-                written = reference.table.written(dialect)
-                misses.append((scope, written, answer.reason.value, answer.detail or None))
-    found = pl.DataFrame(links, schema=_LINKS, orient="row")
-    missed = pl.DataFrame(misses, schema=_MISSES, orient="row")
-    executed = history.rows.drop("sql").join(scopes, on=_SCOPE, nulls_equal=True)
-    gaps = tuple(dict.fromkeys((*history.gaps, *catalog_tables.gaps)))
-    exact = found.filter(pl.col("resolution") == "exact").height
+    cells = cells or HEX_CELLS.empty()
+    connections = connections or HEX_DATA_CONNECTIONS.empty()
+    imports = imports or HEX_COMPONENT_IMPORTS.empty()
+    queried_tables = queried_tables or HEX_QUERIED_TABLES.empty()
+    inputs = (history, catalog_tables, cells, connections, imports, queried_tables)
+    gaps = tuple(dict.fromkeys(gap for frame in inputs for gap in frame.gaps))
+    texts = history.rows.unique(["dialect", "sql_key"], keep="any").sort("dialect", "sql_key")
+    scripts = _parse_all(texts, max_characters, progress)
+    merging = _Merging(TableIndex(catalog_tables.rows, prefixes))
+    merging.read_history(history.rows, scripts)
+    reads, misses = read_cells(
+        cells.rows,
+        connections.rows,
+        merging.index,
+        lambda sql, dialect: parse(sql, dialect, max_characters),
+    )
+    merging.read_cells(cells.rows, reads, misses)
+    merging.read_queried_tables(queried_tables.rows, connections.rows)
+    disagreements = list(merging.disagreements())
+    merging.follow_imports(imports.rows)
+    unresolved = sum(merging.unresolved_by_scope)
     return Lineage(
-        edges=LINEAGE_EDGES.frame(_edges(executed, found, texts), gaps),
-        unresolved=UNRESOLVED_REFERENCES.frame(_unresolved(executed, missed), gaps),
+        edges=LINEAGE_EDGES.frame(merging.edge_rows(), gaps),
+        unresolved=UNRESOLVED_REFERENCES.frame(merging.unresolved_rows(), gaps),
+        disagreements=EVIDENCE_DISAGREEMENTS.frame(disagreements, gaps),
         figures=LineageFigures(
             executions=int(history.rows["executions"].sum()),
             statements=len(scripts),
             unparsed=sum(not script.parsed for script in scripts.values()),
-            references=found.height + missed.height + system,
-            exact=exact,
-            inferred=found.height - exact,
-            unresolved=missed.height,
-            system=system,
+            references=merging.exact + merging.inferred + unresolved + merging.system,
+            exact=merging.exact,
+            inferred=merging.inferred,
+            unresolved=unresolved,
+            system=merging.system,
         ),
     )
 
@@ -137,66 +171,384 @@ def _parse_all(
     texts: pl.DataFrame, max_characters: int, progress: Callable[[int, int], None] | None
 ) -> Mapping[tuple[str, str], Script]:
     scripts = {}
-    for done, (dialect, sql_key, sql) in enumerate(texts.iter_rows(), start=1):
+    rows = texts.select("dialect", "sql_key", "sql").iter_rows()
+    for done, (dialect, sql_key, sql) in enumerate(rows, start=1):
         scripts[dialect, sql_key] = parse(sql, dialect, max_characters)
         if progress is not None:
             progress(done, texts.height)
     return scripts
 
 
-def _hidden(scope: int, sql_key: str, references: References) -> list[tuple[Any, ...]]:
+def _hidden(sql_key: str, references: References) -> Iterator[tuple[str, str, str]]:
     """What the text does not say; all that was not parsed of one statement is one miss."""
-    not_parsed = [u.detail for u in references.unread if u.reason is Reason.NOT_PARSED]
-    rows: list[tuple[Any, ...]] = [
-        (scope, unread.reference, unread.reason.value, unread.detail)
-        for unread in references.unread
-        if unread.reason is not Reason.NOT_PARSED
-    ]
+    not_parsed = []
+    for unread in references.unread:
+        if unread.reason is Reason.NOT_PARSED:
+            not_parsed.append(unread.detail)
+        else:
+            yield unread.reference, unread.reason.value, unread.detail
     if not_parsed:
-        rows.append((scope, sql_key, Reason.NOT_PARSED.value, "; ".join(not_parsed[:3])))
-    return rows
+        yield sql_key, Reason.NOT_PARSED.value, "; ".join(not_parsed[:3])
 
 
-_BY_EXECUTION = ["last_seen", "sql_key", "scope"]
+@dataclass
+class _Linked:
+    """What one statement reads when it runs in one session."""
+
+    tables: dict[CatalogTable, tuple[Resolution, dict[str, int]]]
+    misses: dict[tuple[str, str], str | None]
 
 
-def _edges(executed: pl.DataFrame, found: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
-    key = ["project_id", "cell_id", "service", "table_fqn"]
-    # A statement may name a table in several ways; in the alphabet exact comes before inferred.
-    once = found.sort("resolution").unique(["scope", "table_fqn"], keep="first")
-    return (
-        executed.drop("service")
-        .join(once, on="scope")
-        .sort(_BY_EXECUTION)
-        .group_by(key)
-        .agg(
-            pl.col("table_id").last(),
-            pl.lit(None, pl.String).first().alias("component_id"),
-            pl.lit([], dtype=COLUMNS_READ).first().alias("columns"),
-            pl.col("executions").sum(),
-            pl.col("last_seen").max(),
-            pl.col(_STATEMENT).last(),
-            pl.col("resolution").min(),
+class _Merging:
+    """Edges being gathered from one witness after the other."""
+
+    def __init__(self, index: TableIndex) -> None:
+        self.index = index
+        self.edges: dict[_Key, _Edge] = {}
+        self.missed: dict[tuple[str, str, str], tuple[str | None, int, Any, tuple[Any, ...]]] = {}
+        self.exact = self.inferred = self.system = 0
+        self.unresolved_by_scope: list[int] = []
+        self.ran: set[tuple[str, str | None]] = set()
+        self.differences: dict[tuple[Any, ...], int] = {}
+        self.listed: set[str] = set()
+        self.services: set[str] = set()
+
+    def _witness(
+        self, key: _Key, evidence: str, resolution: Resolution, columns: Mapping[str, int]
+    ) -> _Edge:
+        edge = self.edges.get(key)
+        if edge is None:
+            edge = self.edges[key] = _Edge({}, set(), resolution)
+        edge.evidence.add(evidence)
+        if resolution.surer_than(edge.resolution):
+            edge.resolution = resolution
+        for column, usage in columns.items():
+            edge.columns[column] = edge.columns.get(column, 0) | usage
+        return edge
+
+    def _miss(
+        self,
+        project: str,
+        reference: str,
+        reason: str,
+        detail: str | None,
+        executions: int = 0,
+        last_seen: datetime | None = None,
+        order: tuple[Any, ...] = (),
+    ) -> None:
+        key = project, reference, reason
+        old = self.missed.get(key)
+        if old is None:
+            self.missed[key] = detail, executions, last_seen, order
+            return
+        known, count, seen, before = old
+        seen = max((at for at in (seen, last_seen) if at is not None), default=None)
+        newer = order >= before
+        self.missed[key] = (
+            detail if newer else known,
+            count + executions,
+            seen,
+            order if newer else before,
         )
-        .join(texts, on=_STATEMENT)
-        .with_columns(evidence=pl.lit([QUERY_HISTORY], dtype=pl.List(pl.String)))
-        .sort(key)
-        .select(*LINEAGE_EDGES.columns)
-    )
+
+    # Query history and the warehouse's own record
+
+    def read_history(self, rows: pl.DataFrame, scripts: Mapping[tuple[str, str], Script]) -> None:
+        linked: dict[tuple[Any, ...], _Linked] = {}
+        for row in rows.sort([*_SCOPE, "project_id", "cell_id"]).iter_rows(named=True):
+            scope = tuple(row[name] for name in _SCOPE)
+            if scope not in linked:
+                linked[scope] = self._link(row, scripts[row["dialect"], row["sql_key"]])
+            self._read_execution(row, linked[scope])
+
+    def _link(self, row: Mapping[str, Any], script: Script) -> _Linked:
+        service, dialect = row["service"], row["dialect"]
+        session = session_of(dialect, row["database"], row["schema"])
+        references = script.references(session)
+        found: dict[Reference, Resolved] = {}
+        linked = _Linked({}, {})
+        count = 0
+        for hidden, reason, detail in _hidden(row["sql_key"], references):
+            linked.misses.setdefault((hidden, reason), detail)
+            count += 1
+        for reference in references.tables:
+            answer = self.index.resolve(service, dialect, reference.table, reference.session)
+            if answer is None:
+                self.system += 1
+            elif isinstance(answer, Resolved):
+                found[reference] = answer
+                resolution = Resolution.TOLERANT if reference.tolerant else answer.resolution
+                self.exact += resolution is Resolution.EXACT
+                self.inferred += resolution is not Resolution.EXACT
+                old = linked.tables.get(answer.table)
+                if old is None or resolution.surer_than(old[0]):
+                    linked.tables[answer.table] = resolution, old[1] if old else {}
+            elif not reference.tolerant:
+                written = reference.table.written(dialect)
+                linked.misses.setdefault((written, answer.reason.value), answer.detail or None)
+                count += 1
+        self.unresolved_by_scope.append(count)
+        used, _ = script.columns(session, lambda r: found[r].table.columns if r in found else None)
+        for origin, columns in used.items():
+            if isinstance(origin, Reference) and origin in found:
+                table = found[origin].table
+                merged = linked.tables[table][1]
+                for column, usage in columns.items():
+                    if not table.columns or column in table.columns:
+                        merged[column] = merged.get(column, 0) | usage
+        return linked
+
+    def _read_execution(self, row: Mapping[str, Any], linked: _Linked) -> None:
+        project, cell = row["project_id"], row["cell_id"]
+        executions, seen = row["executions"], row["last_seen"]
+        self.ran.add((project, cell))
+        self.services.add(row["service"])
+        order = (seen, row["sql_key"], *(row[name] or "" for name in _SCOPE))
+        for table, (resolution, columns) in linked.tables.items():
+            edge = self._witness(_Key(project, cell, table), QUERY_HISTORY, resolution, columns)
+            edge.executions += executions
+            if edge.last_seen is None or order > edge.shown:
+                edge.last_seen, edge.sql, edge.shown = seen, row["sql"], order
+        for (reference, reason), detail in linked.misses.items():
+            self._miss(project, reference, reason, detail, executions, seen, order)
+        if row["resolved"] is not None:
+            self._read_resolved(row, linked)
+
+    def _read_resolved(self, row: Mapping[str, Any], linked: _Linked) -> None:
+        project, cell, executions = row["project_id"], row["cell_id"], row["executions"]
+        recorded: dict[CatalogTable, set[str]] = {}
+        for record in row["resolved"]:
+            parts = [record[part] for part in ("database", "schema", "table") if record[part]]
+            answer = _as_stored(self.index, row["service"], row["dialect"], parts)
+            if isinstance(answer, Resolved):
+                table = answer.table
+                names = {column.lower(): column for column in table.columns}
+                columns = {names.get(c.lower(), c) for c in record["columns"] or ()}
+                recorded.setdefault(table, set()).update(columns)
+                edge = self._witness(
+                    _Key(project, cell, table),
+                    WAREHOUSE_RESOLVED,
+                    answer.resolution,
+                    dict.fromkeys(columns, 0),
+                )
+                if QUERY_HISTORY not in edge.evidence:
+                    edge.executions += executions
+                    edge.last_seen, edge.sql = edge.last_seen or row["last_seen"], row["sql"]
+        for table in recorded.keys() - linked.tables.keys():
+            self._differ(project, cell, table, None, WAREHOUSE_RESOLVED, QUERY_HISTORY, executions)
+        for table in linked.tables.keys() - recorded.keys():
+            self._differ(project, cell, table, None, QUERY_HISTORY, WAREHOUSE_RESOLVED, executions)
+        for table in recorded.keys() & linked.tables.keys():
+            ours, theirs = set(linked.tables[table][1]), recorded[table]
+            if theirs and table.columns:
+                for column in theirs - ours:
+                    self._differ(
+                        project, cell, table, column, WAREHOUSE_RESOLVED, QUERY_HISTORY, executions
+                    )
+                for column in ours - theirs:
+                    self._differ(
+                        project, cell, table, column, QUERY_HISTORY, WAREHOUSE_RESOLVED, executions
+                    )
+
+    # Cells, Hex's own list, components
+
+    def read_cells(
+        self,
+        rows: pl.DataFrame,
+        reads: Mapping[tuple[str, str], CellReads],
+        misses: Iterable[Miss],
+    ) -> None:
+        sql = {
+            (p, c): text for p, c, text in rows.select("project_id", "cell_id", "sql").iter_rows()
+        }
+        for (project, cell), found in reads.items():
+            for table, (resolution, columns) in found.tables.items():
+                edge = self._witness(_Key(project, cell, table), CELL_SQL, resolution, columns)
+                edge.sql = edge.sql or sql[project, cell]
+        for miss in misses:
+            self._miss(*miss[:3], miss.detail or None)
+
+    def read_queried_tables(self, rows: pl.DataFrame, connections: pl.DataFrame) -> None:
+        """Add what Hex itself lists, to all edges of the project into the table."""
+        by_id = {row["id"]: row for row in connections.iter_rows(named=True)}
+        edges_of: dict[tuple[str, CatalogTable], list[_Key]] = {}
+        for key in self.edges:
+            edges_of.setdefault((key.project_id, key.table), []).append(key)
+        for project, connection_id, name in rows.select(
+            "project_id", "data_connection_id", "table_name"
+        ).iter_rows():
+            self.listed.add(project)
+            connection = by_id.get(connection_id, {})
+            service, dialect = connection.get("service"), connection.get("dialect")
+            if service is None or dialect is None:
+                named = f"data connection {connection.get('name') or connection_id}"
+                detail = (
+                    f"map {connection_id} to a database service of OpenMetadata in the recipe, so "
+                    "that its cells' tables can be linked"
+                )
+                self._miss(project, named, Reason.UNMAPPED_CONNECTION.value, detail)
+                continue
+            session = session_of(dialect, connection["database"], connection["schema"])
+            answer = _as_stored(self.index, service, dialect, _parts(name), session)
+            if isinstance(answer, Resolved):
+                table = answer.table
+                for key in edges_of.get((project, table)) or [_Key(project, None, table)]:
+                    self._witness(key, QUERIED_TABLES, answer.resolution, {})
+            elif answer is not None:
+                self._miss(project, name, answer.reason.value, answer.detail or None)
+
+    def follow_imports(self, rows: pl.DataFrame) -> None:
+        """Credit the tables of a component to all that import it, directly or not, once each."""
+        imported: dict[str, dict[str, str | None]] = {}
+        for project, component, cell in (
+            rows.select("project_id", "component_id", "cell_id").sort(pl.all()).iter_rows()
+        ):
+            imported.setdefault(project, {}).setdefault(component, cell)
+        own: dict[str, list[tuple[_Key, _Edge]]] = {}
+        for key, edge in self.edges.items():
+            own.setdefault(key.project_id, []).append((key, edge))
+        for project in imported:
+            reached: dict[str, str | None] = {}
+            waiting = list(imported[project].items())
+            while waiting:
+                component, cell = waiting.pop()
+                if component != project and component not in reached:
+                    reached[component] = cell
+                    waiting += [(inner, cell) for inner in imported.get(component, {})]
+            for component, cell in reached.items():
+                for key, edge in own.get(component, ()):
+                    through = _Key(project, cell, key.table, component)
+                    for evidence in edge.evidence:
+                        copy = self._witness(through, evidence, edge.resolution, edge.columns)
+                    copy.executions += edge.executions
+                    copy.sql = copy.sql or edge.sql
+                    if edge.last_seen and (not copy.last_seen or edge.last_seen > copy.last_seen):
+                        copy.last_seen = edge.last_seen
+
+    # Disagreement
+
+    def _differ(
+        self,
+        project: str,
+        cell: str | None,
+        table: CatalogTable,
+        column: str | None,
+        seen_by: str,
+        missed_by: str,
+        executions: int = 0,
+    ) -> None:
+        key = project, cell, table.table_fqn, column, seen_by, missed_by
+        self.differences[key] = self.differences.get(key, 0) + executions
+
+    def disagreements(self) -> Iterator[dict[str, Any]]:
+        """Each edge that a witness should have seen and did not; ``docs/lineage.md`` says when."""
+        parsed_cells = {
+            (k.project_id, k.cell_id) for k, e in self.edges.items() if CELL_SQL in e.evidence
+        }
+        projects = {project for project, _ in self.ran}
+        seen = {
+            (k.project_id, k.table) for k, e in self.edges.items() if QUERY_HISTORY in e.evidence
+        }
+        for key, edge in self.edges.items():
+            cell = key.project_id, key.cell_id
+            ran = QUERY_HISTORY in edge.evidence
+            if ran and CELL_SQL not in edge.evidence and cell in parsed_cells:
+                self._differ(*cell, key.table, None, QUERY_HISTORY, CELL_SQL, edge.executions)
+            if (
+                CELL_SQL in edge.evidence
+                and not ran
+                and cell in self.ran
+                and key.table.service in self.services
+            ):
+                self._differ(*cell, key.table, None, CELL_SQL, QUERY_HISTORY)
+            listed = QUERIED_TABLES in edge.evidence
+            if ran and not listed and key.project_id in self.listed:
+                self._differ(
+                    key.project_id,
+                    None,
+                    key.table,
+                    None,
+                    QUERY_HISTORY,
+                    QUERIED_TABLES,
+                    edge.executions,
+                )
+            if listed and key.project_id in projects and key.table.service in self.services:
+                if (key.project_id, key.table) not in seen:
+                    self._differ(
+                        key.project_id, None, key.table, None, QUERIED_TABLES, QUERY_HISTORY
+                    )
+        names = list(EVIDENCE_DISAGREEMENTS.columns)
+        for entry in sorted(self.differences, key=lambda key: [part or "" for part in key]):
+            yield dict(zip(names, (*entry, self.differences[entry]), strict=True))
+
+    # Results
+
+    def edge_rows(self) -> list[dict[str, Any]]:
+        rows = [
+            {
+                "project_id": key.project_id,
+                "cell_id": key.cell_id,
+                "service": key.table.service,
+                "table_fqn": key.table.table_fqn,
+                "table_id": key.table.table_id,
+                "component_id": key.component_id,
+                "columns": [
+                    {"name": column, "usage": usage_words(edge.columns[column])}
+                    for column in sorted(edge.columns)
+                ],
+                "evidence": sorted(edge.evidence),
+                "executions": edge.executions,
+                "last_seen": edge.last_seen,
+                "sql": edge.sql,
+                "resolution": edge.resolution.value,
+            }
+            for key, edge in self.edges.items()
+        ]
+        names = ("project_id", "cell_id", "service", "table_fqn", "component_id")
+        return sorted(rows, key=lambda row: [row[name] or "" for name in names])
+
+    def unresolved_rows(self) -> list[dict[str, Any]]:
+        rows = [
+            {
+                "project_id": project,
+                "reference": reference,
+                "reason": reason,
+                "detail": detail,
+                "executions": executions,
+                "last_seen": seen,
+            }
+            for (project, reference, reason), (detail, executions, seen, _) in self.missed.items()
+        ]
+        return sorted(rows, key=lambda row: (row["project_id"], row["reason"], row["reference"]))
 
 
-def _unresolved(executed: pl.DataFrame, missed: pl.DataFrame) -> pl.DataFrame:
-    key = ["project_id", "reference", "reason"]
-    once = missed.unique(["scope", "reference", "reason"], keep="first", maintain_order=True)
-    return (
-        executed.join(once, on="scope")
-        .sort(_BY_EXECUTION)
-        .group_by(key)
-        .agg(
-            pl.col("detail").last(),
-            pl.col("executions").sum(),
-            pl.col("last_seen").max(),
-        )
-        .sort("project_id", "reason", "reference")
-        .select(*UNRESOLVED_REFERENCES.columns)
-    )
+def _parts(name: str) -> list[str]:
+    """The parts of a name as Hex lists it; a part with a dot is in quotes."""
+    quoted = name.replace('"', "`").split("`")
+    parts = [""]
+    for place, text in enumerate(quoted):
+        if place % 2:
+            parts[-1] += text
+            continue
+        first, *others = text.split(".")
+        parts[-1] += first
+        parts += others
+    return [part for part in parts if part][-3:]
+
+
+def _as_stored(
+    index: TableIndex,
+    service: str,
+    dialect: str,
+    parts: Sequence[str],
+    session: Session | None = None,
+) -> Resolved | Unresolved | None:
+    """The table of a name that is written as stored, else as somebody would type it."""
+    session = session or Session()
+    answer: Resolved | Unresolved | None = None
+    for quoted in (True, False):
+        name = TableName(tuple(Name(part, quoted) for part in parts))
+        answer = index.resolve(service, dialect, name, session)
+        if isinstance(answer, Resolved):
+            break
+    return answer

@@ -99,6 +99,18 @@ def alias_folding(dialect: str) -> Folding:
     return _FOLDINGS[Dialect.get_or_raise(dialect).normalization_strategy]
 
 
+@cache
+def column_folding(dialect: str) -> Folding:
+    """How columns compare; MySQL heeds the case of tables, never that of columns.
+
+    Raises:
+        ValueError: sqlglot knows no such dialect.
+    """
+    if dialect in ("mysql", "singlestore", "doris", "starrocks"):
+        return Folding.INSENSITIVE
+    return alias_folding(dialect)
+
+
 def fold(name: Name, folding: Folding) -> str:
     """Two names of a warehouse are the same if, and only if, they fold to the same text."""
     if folding is Folding.INSENSITIVE:

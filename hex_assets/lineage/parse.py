@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
@@ -17,15 +17,18 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
+from hex_assets.lineage.columns import Attribution, Derived, Table, TableColumns
 from hex_assets.lineage.names import (
     Name,
     Session,
     TableName,
+    column_folding,
     fold,
     has_two_levels,
     session_of,
     table_folding,
 )
+from hex_assets.lineage.queries import Shape
 from hex_assets.lineage.reads import (
     PARSER_BUGS,
     Dropped,
@@ -38,6 +41,7 @@ from hex_assets.lineage.reads import (
     steps_of,
 )
 from hex_assets.lineage.resolve import Reason
+from hex_assets.lineage.tolerant import tables_in
 
 MAX_CHARACTERS = 1_000_000
 """Longest text that is parsed by default; no warehouse in use accepts longer queries."""
@@ -51,10 +55,17 @@ _NODES, _NODES_PER_TOKEN = 200_000, 20
 
 @dataclass(frozen=True)
 class Reference:
-    """One table that a text reads, and the session at that place of the text."""
+    """One table that a text reads, and the session at that place of the text.
+
+    Attributes:
+        table: its name.
+        session: where it is looked up.
+        tolerant: whether it was found in a statement that was not understood.
+    """
 
     table: TableName
     session: Session
+    tolerant: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,16 +106,66 @@ class Script:
         for step in self.steps:
             if isinstance(step, Read):
                 if self._identity(step.table, session) not in made:
-                    tables[Reference(step.table, session)] = None
+                    if not step.tolerant or Reference(step.table, session) not in tables:
+                        tables[Reference(step.table, session, step.tolerant)] = None
             elif isinstance(step, Unread):
                 unread[step] = None
             elif isinstance(step, Made):
                 made.add(self._identity(step.table, session))
             elif isinstance(step, Dropped):
                 made.discard(self._identity(step.table, session))
-            else:
+            elif isinstance(step, Use):
                 session = self._changed(session, step)
         return References(tuple(tables), tuple(unread))
+
+    def columns(
+        self, session: Session, known: Callable[[Reference], Sequence[str] | Derived | None]
+    ) -> tuple[Mapping[object, Mapping[str, int]], Derived | None]:
+        """The columns that it uses of each table, as bits of ``Usage``, and what it returns.
+
+        A bit is set if the column, directly or through subqueries, is used so by any statement; a
+        column without bits is selected by a subquery, and nothing takes it up from there.
+
+        Args:
+            session: where it runs.
+            known: told for a table the names of its columns, exact case and in order; None when
+                they are not known. Then those that the text names are given, as it folds them. For
+                what is no table (a dataframe), where its columns come from; those are used then.
+        """
+        folding = column_folding(self.dialect)
+        made: dict[tuple[str | None, ...], Derived | None] = {}
+        used: dict[object, dict[str, int]] = {}
+        last: Attribution | None = None
+
+        def table(name: TableName) -> Table:
+            identity = self._identity(name, session)
+            if identity in made:
+                return None, made[identity]
+            reference = Reference(name, session)
+            columns = known(reference)
+            if isinstance(columns, Derived):
+                return None, columns
+            return reference, TableColumns.of(columns, folding) if columns else None
+
+        for step in self.steps:
+            if isinstance(step, Shape):
+                last = Attribution(step, table, self.dialect)
+                for reference, columns in last.used.items():
+                    merged = used.setdefault(reference, {})
+                    for column, usage in columns.items():
+                        merged[column] = merged.get(column, 0) | usage
+            elif isinstance(step, Made):
+                filled = step.query is not None and last is not None
+                made[self._identity(step.table, session)] = (
+                    last.origins(step.query, step.columns)  # type: ignore[union-attr, arg-type]
+                    if filled
+                    else None
+                )
+            elif isinstance(step, Dropped):
+                made.pop(self._identity(step.table, session), None)
+            elif isinstance(step, Use):
+                session = self._changed(session, step)
+        return used, last.result() if last is not None else None
 
     def _identity(self, table: TableName, session: Session) -> tuple[str | None, ...]:
         """Database, schema and table, as far as they are known."""
@@ -175,6 +236,20 @@ def parse(sql: str, dialect: str, max_characters: int = MAX_CHARACTERS) -> Scrip
 class _NotUnderstood(Exception):
     """A statement is none that we, or sqlglot, understand; the argument says why."""
 
+
+_NEAREST = {
+    "athena": "trino",
+    "databricks": "spark",
+    "duckdb": "postgres",
+    "postgres": "redshift",
+    "presto": "trino",
+    "redshift": "postgres",
+    "trino": "presto",
+}
+"""Dialect to the one that is tried when sqlglot does not understand a statement in it.
+
+Both quote names and strings alike; what the names mean is still told by the dialect itself.
+"""
 
 _TEMPORARY_SCHEMAS = frozenset({"_session", "pg_temp"})
 
@@ -251,9 +326,28 @@ class _Text:
             try:
                 yield from self._statement(statement)
             except (_NotUnderstood, NotAStatement, SqlglotError) as error:
+                again = self._in_nearest_dialect(statement)
+                if again is not None:
+                    yield from again
+                    continue
                 yield _not_parsed(place + _blame(error))
+                yield from (Read(name, tolerant=True) for name in tables_in(statement))
             except RecursionError:
                 yield _not_parsed(place + "nested too deeply")
+
+    def _in_nearest_dialect(self, tokens: Sequence[Token]) -> list[Step] | None:
+        """The steps of a statement that the dialect nearest to its own understands."""
+        nearest = _NEAREST.get(self.dialect)
+        if nearest is None:
+            return None
+        statement = _Text(self.sql[tokens[0].start : tokens[-1].end + 1], nearest)
+        try:
+            trees = statement.trees(statement._tokens())
+            if any(isinstance(tree, exp.Command) for tree in trees):
+                return None
+            return [step for tree in trees for step in steps_of(tree, self.dialect)]
+        except (_NotUnderstood, NotAStatement, SqlglotError):
+            return None
 
     def _tokens(self) -> list[Token]:
         try:
@@ -282,7 +376,7 @@ class _Text:
                 raise
             return self._queries(tokens[1:]) or []
 
-    def _trees(self, tokens: Sequence[Token]) -> list[Step]:
+    def trees(self, tokens: Sequence[Token]) -> list[exp.Expr]:
         if self._may_be_deep() and _depth(tokens) > _MAX_DEPTH:
             raise _NotUnderstood(f"nested more than {_MAX_DEPTH} levels deep")
         parser = self.sqlglot.parser(max_nodes=_NODES + _NODES_PER_TOKEN * len(tokens))
@@ -292,12 +386,15 @@ class _Text:
             raise _NotUnderstood(_fault(error)) from error
         if not any(trees):
             raise NotAStatement
+        return [tree for tree in trees if tree is not None]
+
+    def _trees(self, tokens: Sequence[Token]) -> list[Step]:
         steps: list[Step] = []
-        for tree in trees:
+        for tree in self.trees(tokens):
             if isinstance(tree, exp.Command):
                 inner = _Text(_text_of(tree), self.dialect)
                 steps += inner.command(tree.name.upper().split(" ")[0])
-            elif tree is not None:
+            else:
                 steps += steps_of(tree, self.dialect)
         return steps
 

@@ -49,6 +49,12 @@ class Reason(str, Enum):
     OTHER_SYSTEM = "other system"
     """The statement reads through a function that asks another database."""
 
+    BUILT_BY_JINJA = "name built by Jinja"
+    """The name is rendered when the cell runs; what it renders to is in no cell."""
+
+    UNMAPPED_CONNECTION = "unmapped data connection"
+    """It is not known which database service the cell's data connection reads."""
+
     NOT_PARSED = "not parsed"
     """The statement, or one statement of the script, was not understood."""
 
@@ -62,6 +68,13 @@ class Resolution(str, Enum):
     INFERRED = "inferred"
     """A part was unknown, and only one table within the prefixes fits the rest."""
 
+    TOLERANT = "tolerant"
+    """The statement was not understood; the name stood behind FROM or JOIN, and is a table's."""
+
+    def surer_than(self, other: Resolution) -> bool:
+        order = list(Resolution)
+        return order.index(self) < order.index(other)
+
 
 class CatalogTable(NamedTuple):
     """One table of the catalog."""
@@ -72,6 +85,7 @@ class CatalogTable(NamedTuple):
     table: str
     table_fqn: str
     table_id: str
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,9 +139,9 @@ class TableIndex:
         self._schemas: dict[tuple[str, str], set[str]] = {}
         self._databases_of: dict[str, set[str]] = {}
         self._sorted: list[tuple[str, str, str, CatalogTable]] = []
-        names = ["service", "database", "schema", "table", "table_fqn", "table_id"]
-        for row in catalog_tables.select(names).iter_rows():
-            table = CatalogTable(*row)
+        names = ["service", "database", "schema", "table", "table_fqn", "table_id", "columns"]
+        for row in catalog_tables.select(names).iter_rows(named=True):
+            table = CatalogTable(**{**row, "columns": tuple(row["columns"] or ())})
             service, name, schema = table.service, table.table.lower(), table.schema.lower()
             self._by_table.setdefault((service, name), []).append(table)
             self._by_schema.setdefault((service, schema, name), []).append(table)

@@ -191,7 +191,7 @@ class QueryLog(WarehouseConnection):
         """The log with our column names; texts as strings, times as instants."""
         with self._unreadable(name):
             if self._format(name) == "parquet":
-                log = pl.scan_parquet(file, glob=False)
+                log = pl.scan_parquet(file, glob=False, low_memory=True)
             elif self._format(name) == "csv":
                 log = pl.scan_csv(file, infer_schema=False, glob=False)
             else:

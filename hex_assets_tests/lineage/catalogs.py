@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -12,7 +12,9 @@ from hex_assets.frames import CATALOG_TABLES, WAREHOUSE_QUERY_HISTORY, Frame
 NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
 
 
-def catalog(*tables: str, gaps: Sequence[str] = ()) -> Frame:
+def catalog(
+    *tables: str, gaps: Sequence[str] = (), columns: Mapping[str, Sequence[str]] | None = None
+) -> Frame:
     """Tables named ``service.database.schema.table``; no part may contain a dot."""
     rows = []
     for name in tables:
@@ -25,7 +27,7 @@ def catalog(*tables: str, gaps: Sequence[str] = ()) -> Frame:
                 "table": table,
                 "table_fqn": name,
                 "table_id": f"id of {name}",
-                "columns": [],
+                "columns": list((columns or {}).get(table, ())),
             }
         )
     return CATALOG_TABLES.frame(rows, gaps)

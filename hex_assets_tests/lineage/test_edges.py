@@ -213,3 +213,11 @@ def test_the_order_of_rows_changes_nothing_and_no_execution_is_lost(
     of_users = built.edges.rows.filter(pl.col("table_fqn") == "snow.DB.SCH.USERS")
     ran_users = sum(row["executions"] for row in rows if "users" in row["sql"])
     assert of_users["executions"].sum() == ran_users
+
+
+def test_a_table_read_tolerantly_is_linked_and_marked_and_the_statement_reported() -> None:
+    built = build(ran("select x y z from orders join missing"))
+    assert built.edges.rows.select("table_fqn", "resolution").rows() == [
+        ("snow.DB.SCH.ORDERS", "tolerant")
+    ]
+    assert built.unresolved.rows["reason"].to_list() == ["not parsed"]

@@ -1,0 +1,257 @@
+"""What the sources of Hex cells read: tables, and through dataframes what other cells read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from hex_assets.lineage.columns import Derived
+from hex_assets.lineage.names import Name, alias_folding, fold, session_of
+from hex_assets.lineage.parse import Reference, Script
+from hex_assets.lineage.queries import Usage
+from hex_assets.lineage.resolve import CatalogTable, Reason, Resolution, Resolved, TableIndex
+
+_DATAFRAMES = "duckdb"
+"""Hex runs SQL over dataframes in DuckDB."""
+
+
+class Miss(NamedTuple):
+    """A reference of a cell that was not linked."""
+
+    project_id: str
+    reference: str
+    reason: str
+    detail: str
+
+
+@dataclass
+class CellReads:
+    """What one cell reads, itself or through dataframes.
+
+    Attributes:
+        tables: each with the resolution and the columns used (bits of ``Usage``).
+        output: where the columns of its dataframe come from; None when not all are known.
+    """
+
+    tables: dict[CatalogTable, tuple[Resolution, dict[str, int]]] = field(default_factory=dict)
+    output: Derived | None = None
+
+    def add(self, table: CatalogTable, resolution: Resolution, columns: Mapping[str, int]) -> None:
+        known, used = self.tables.setdefault(table, (resolution, {}))
+        if resolution.surer_than(known):
+            self.tables[table] = (resolution, used)
+        for column, usage in columns.items():
+            used[column] = used.get(column, 0) | usage
+
+
+def read_cells(
+    cells: pl.DataFrame,
+    connections: pl.DataFrame,
+    index: TableIndex,
+    parse: Callable[[str, str], Script],
+) -> tuple[dict[tuple[str, str], CellReads], list[Miss]]:
+    """What each cell reads, by project and cell, and what could not be told.
+
+    Args:
+        cells: rows of ``HEX_CELLS``.
+        connections: rows of ``HEX_DATA_CONNECTIONS``.
+        index: the catalog's tables.
+        parse: text and dialect to the parsed text.
+    """
+    by_id = {row["id"]: row for row in connections.iter_rows(named=True)}
+    reads: dict[tuple[str, str], CellReads] = {}
+    misses: dict[Miss, None] = {}
+    for (project,), rows in cells.group_by(["project_id"], maintain_order=True):
+        found = _Project(str(project), rows, by_id, index, parse)
+        for cell_id in found.order():
+            reads[str(project), cell_id] = found.read(cell_id)
+        misses.update(dict.fromkeys(found.misses))
+    return reads, list(misses)
+
+
+class _Project:
+    """The cells of one project."""
+
+    def __init__(
+        self,
+        project: str,
+        rows: pl.DataFrame,
+        connections: Mapping[str, Mapping[str, Any]],
+        index: TableIndex,
+        parse: Callable[[str, str], Script],
+    ) -> None:
+        self.project = project
+        self.connections = connections
+        self.index = index
+        self.misses: list[Miss] = []
+        self.reads: dict[str, CellReads] = {}
+        self.cells = {row["cell_id"]: row for row in rows.sort("cell_id").iter_rows(named=True)}
+        self.writers: dict[str, list[str]] = {}
+        for cell_id, row in self.cells.items():
+            if row["output_dataframe"]:
+                self.writers.setdefault(row["output_dataframe"], []).append(cell_id)
+        self.scripts: dict[str, tuple[Script, list[Reference]]] = {}
+        for cell_id, row in self.cells.items():
+            if row["sql"]:
+                connection = connections.get(row["data_connection_id"] or "", {})
+                script = parse(row["sql"], self._dialect(row))
+                session = self._session(row, connection)
+                self.scripts[cell_id] = script, list(script.references(session).tables)
+
+    def _dialect(self, row: Mapping[str, Any]) -> str:
+        if row["data_connection_id"] is None:
+            return _DATAFRAMES
+        connection = self.connections.get(row["data_connection_id"], {})
+        return str(row["dialect"] or connection.get("dialect") or _DATAFRAMES)
+
+    def _session(self, row: Mapping[str, Any], connection: Mapping[str, Any]) -> Any:
+        return session_of(self._dialect(row), connection.get("database"), connection.get("schema"))
+
+    def writers_of(self, cell_id: str, reference: Reference) -> list[str]:
+        """The other cells whose dataframe an unqualified name means."""
+        if len(reference.table.parts) > 1:
+            return []
+        folding = alias_folding(self._dialect(self.cells[cell_id]))
+        wanted = fold(reference.table.parts[0], folding)
+        return [
+            writer
+            for dataframe, writers in self.writers.items()
+            if fold(Name(dataframe), folding) == wanted
+            for writer in writers
+            if writer != cell_id
+        ]
+
+    def order(self) -> Iterator[str]:
+        """Each cell after those it reads from; a cycle is entered where it is met first."""
+        begun: set[str] = set()
+        done: set[str] = set()
+        for start in self.cells:
+            stack = [start]
+            while stack:
+                cell_id = stack[-1]
+                waiting = [n for n in self._needed(cell_id) if n not in begun]
+                begun.add(cell_id)
+                if waiting:
+                    stack += waiting
+                    continue
+                stack.pop()
+                if cell_id not in done:
+                    done.add(cell_id)
+                    yield cell_id
+
+    def _needed(self, cell_id: str) -> list[str]:
+        if cell_id in self.scripts:
+            references = self.scripts[cell_id][1]
+            return [w for reference in references for w in self.writers_of(cell_id, reference)]
+        return self.writers.get(self.cells[cell_id]["source_dataframe"] or "", [])
+
+    def read(self, cell_id: str) -> CellReads:
+        row = self.cells[cell_id]
+        reads = self.reads[cell_id] = CellReads()
+        if cell_id in self.scripts:
+            self._read_sql(cell_id, row, reads)
+        elif row["source_dataframe"]:
+            writers = self.writers.get(row["source_dataframe"], [])
+            if len(writers) == 1 and writers[0] in self.reads:
+                shown = self.reads[writers[0]]
+                self._inherit(reads, shown)
+                for _, origins in shown.output.columns if shown.output else ():
+                    for table, column in origins:
+                        if isinstance(table, CatalogTable):
+                            resolution = reads.tables[table][0]
+                            reads.add(table, resolution, {column: int(Usage.OUTPUT)})
+        return reads
+
+    def _inherit(self, reads: CellReads, other: CellReads) -> None:
+        """The tables of a cell that is read from; columns count as far as they are taken up."""
+        for table, (resolution, used) in other.tables.items():
+            reads.add(table, resolution, dict.fromkeys(used, 0))
+
+    def _read_sql(self, cell_id: str, row: Mapping[str, Any], reads: CellReads) -> None:
+        script, references = self.scripts[cell_id]
+        dialect = self._dialect(row)
+        connection = self.connections.get(row["data_connection_id"] or "", {})
+        service = connection.get("service")
+        session = self._session(row, connection)
+        resolved: dict[Reference, Resolved] = {}
+        derived: dict[Reference, Derived] = {}
+        unmapped = row["data_connection_id"] is not None and service is None
+        if unmapped:
+            named = connection.get("name") or row["data_connection_id"]
+            detail = (
+                f"map {row['data_connection_id']} to a database service of OpenMetadata in the "
+                "recipe, so that its cells' tables can be linked"
+            )
+            self._miss(f"data connection {named}", Reason.UNMAPPED_CONNECTION, detail)
+        built = {name.lower() for name in row["jinja_names"] or ()}
+        for reference in references:
+            written = reference.table.written(dialect)
+            writers = self.writers_of(cell_id, reference)
+            if len(writers) == 1:
+                upstream = self.reads.get(writers[0])
+                if upstream is not None:
+                    self._inherit(reads, upstream)
+                    if upstream.output is not None:
+                        derived[reference] = upstream.output
+            elif writers:
+                names = ", ".join(sorted(writers))
+                self._miss(written, Reason.AMBIGUOUS, f"cells that write it: {names}")
+            elif any(part.text.lower() in built for part in reference.table.parts):
+                self._miss(written, Reason.BUILT_BY_JINJA, f"cell {cell_id}")
+            elif row["data_connection_id"] is None:
+                continue  # A dataframe that Python made: no warehouse is reached.
+            elif service is not None:
+                answer = self.index.resolve(service, dialect, reference.table, reference.session)
+                if isinstance(answer, Resolved):
+                    resolved[reference] = answer
+                    sure = Resolution.TOLERANT if reference.tolerant else answer.resolution
+                    reads.add(answer.table, sure, {})
+                elif answer is not None and not reference.tolerant:
+                    self._miss(written, answer.reason, answer.detail)
+        for unread in () if unmapped else script.references(session).unread:
+            what = unread.reference or f"cell {cell_id}"
+            self._miss(what, unread.reason, unread.detail)
+
+        def known(reference: Reference) -> Any:
+            if reference in derived:
+                return derived[reference]
+            found = resolved.get(reference)
+            return found.table.columns if found is not None else None
+
+        used, output = script.columns(session, known)
+        for origin, columns in used.items():
+            if isinstance(origin, CatalogTable):
+                reads.add(origin, reads.tables[origin][0], columns)
+            elif isinstance(origin, Reference) and origin in resolved:
+                answer = resolved[origin]
+                sure = reads.tables[answer.table][0]
+                reads.add(answer.table, sure, _in_catalog(answer.table, columns))
+        if output is not None:
+            reads.output = Derived(
+                tuple((name, _origins(origins, resolved)) for name, origins in output.columns)
+            )
+
+    def _miss(self, reference: str, reason: Reason, detail: str) -> None:
+        self.misses.append(Miss(self.project, reference, reason.value, detail))
+
+
+def _origins(
+    origins: frozenset[tuple[object, str]], resolved: Mapping[Reference, Resolved]
+) -> frozenset[tuple[object, str]]:
+    found = set()
+    for origin, column in origins:
+        if isinstance(origin, Reference) and origin in resolved:
+            found.add((resolved[origin].table, column))
+        elif isinstance(origin, CatalogTable):
+            found.add((origin, column))
+    return frozenset(found)
+
+
+def _in_catalog(table: CatalogTable, columns: Mapping[str, int]) -> Mapping[str, int]:
+    """Columns as the catalog spells them; all, where it knows none of the table."""
+    if not table.columns:
+        return columns
+    return {column: usage for column, usage in columns.items() if column in table.columns}
