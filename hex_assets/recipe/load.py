@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from hex_assets.errors import RecipeError
 from hex_assets.recipe.document import Document, Place, Problem
 from hex_assets.recipe.workflow import Recipe, ServiceName
+from hex_assets.warehouse.registry import warehouse_types
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _SERVICE_NAME = ("source", "serviceName")
@@ -247,8 +248,7 @@ def _what_is_wrong(detail: ErrorDetails) -> str:
     if kind == "literal_error":
         return f"must be {context['expected']}"
     if kind.startswith("union_tag"):
-        known = context.get("expected_tags", "'Snowflake', 'QueryLog'")
-        return f"must have a type out of {known}"
+        return f"must have a type out of {', '.join(warehouse_types())}"
     if kind == "string_too_short":
         return "must not be empty"
     if kind in ("greater_than_equal", "less_than_equal"):
