@@ -33,6 +33,7 @@ from hex_assets.recipe import (
     service_names,
 )
 from hex_assets.warehouse.query_log import COLUMNS, LogColumn, QueryLog
+from hex_assets.warehouse.registry import warehouse_types
 from hex_assets.warehouse.snowflake import Snowflake
 
 EXAMPLE = Path(__file__).parents[1] / "recipes" / "hex.yaml"
@@ -467,11 +468,13 @@ MISTAKES = {
     ),
     "another warehouse": (
         ("type: Snowflake", "type: Oracle"),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of "
+        f"{', '.join(warehouse_types())}.",
     ),
     "warehouse without type": (
         ("          type: Snowflake\n", ""),
-        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of 'Snowflake', 'QueryLog'.",
+        f"line 27, {SETTINGS}.warehouses.wh: must have a type out of "
+        f"{', '.join(warehouse_types())}.",
     ),
     "unknown column of a query log": (
         (
@@ -480,8 +483,9 @@ MISTAKES = {
             "type: QueryLog\n          path: a.csv\n          dialect: mysql\n"
             "          columns: {sql: statement}\n",
         ),
-        f"line 31, {SETTINGS}.warehouses.wh.columns.sql: must be 'query_text', 'start_time', "
-        "'database_name', 'schema_name', 'user_name', 'query_id' or 'execution_status'.",
+        f"line 31, {SETTINGS}.warehouses.wh.columns.sql: must be "
+        + ", ".join(f"'{column}'" for column in list(COLUMNS)[:-1])
+        + f" or '{list(COLUMNS)[-1]}'.",
     ),
     "no way to log in": (
         ("          password: ${PASSWORD}\n", ""),

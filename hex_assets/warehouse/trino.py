@@ -369,7 +369,8 @@ class TrinoFamily(SqlWarehouse):
             **self.connection_arguments,
         }
         try:
-            with closing(trino.dbapi.connect(**arguments)) as connection:
+            connect: Any = trino.dbapi.connect
+            with closing(connect(**arguments)) as connection:
                 cursor = connection.cursor()
                 try:
                     yield cursor

@@ -35,17 +35,21 @@ MakeReader = Callable[..., Snowflake]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "snowflake_fake: needs the local Snowflake (fakesnow)")
+    config.addinivalue_line("markers", "athena_fake: needs the local Athena (moto)")
+    config.addinivalue_line("markers", "mariadb: needs MariaDB")
 
 
-def server_python() -> Path:
-    """The interpreter of the server's environment, which is made once and kept.
+def server_python(
+    name: str = "fakesnow-0.12.1-connector-4.8.1", packages: Sequence[str] = SERVER_PACKAGES
+) -> Path:
+    """The interpreter of a server's environment, which is made once and kept.
 
     ``HEX_ASSETS_TEST_CACHE`` says where; by default the user's cache folder.
     """
     cache = os.environ.get("HEX_ASSETS_TEST_CACHE")
     root = Path(cache) if cache else Path.home() / ".cache" / "hex-assets-tests"
     version = "{}.{}".format(*sys.version_info)
-    home = root / f"fakesnow-0.12.1-connector-4.8.1-python-{version}"
+    home = root / f"{name}-python-{version}"
     python = home / "bin" / "python"
     if python.exists():
         return python
@@ -57,7 +61,7 @@ def server_python() -> Path:
         draft = Path(folder) / "venv"
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(draft)])
         interpreter = str(draft / "bin" / "python")
-        _run([uv, "pip", "install", "--quiet", "--python", interpreter, *SERVER_PACKAGES])
+        _run([uv, "pip", "install", "--quiet", "--python", interpreter, *packages])
         try:
             draft.rename(home)
         except OSError:
