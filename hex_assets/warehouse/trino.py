@@ -62,7 +62,7 @@ WITH logged AS (
   SELECT query_id, query, created, sha256(to_utf8(body)) AS body_key,
          sha256(to_utf8(regexp_replace(
            regexp_replace(tag, '{trace_id}', 'trace_id'), '{user}', 'user'))) AS tag_key,
-         lower(coalesce(regexp_extract(tag, '{user}', 1), user_name)) AS user_name
+         lower(coalesce(nullif(regexp_extract(tag, '{user}', 1), ''), user_name)) AS user_name
   FROM kept
 )
 SELECT max_by(query, created), array_agg(DISTINCT user_name), count(*),
@@ -311,7 +311,9 @@ class TrinoFamily(SqlWarehouse):
                     limit, seconds = "max_statement_time", self.statement_timeout_seconds
                 else:
                     limit, seconds = "max_execution_time", 1000 * self.statement_timeout_seconds
-                cursor.execute(f"SET SESSION {limit} = %s, group_concat_max_len = 1048576", seconds)
+                cursor.execute(
+                    f"SET SESSION {limit} = %s, group_concat_max_len = 1048576", (seconds,)
+                )
                 cursor.execute(statement, values)
                 yield from cursor
         except (pymysql.MySQLError, OSError) as error:
@@ -376,7 +378,12 @@ class TrinoFamily(SqlWarehouse):
                     yield cursor
                 finally:
                     cursor.close()  # cancels what is still running
-        except (trino.exceptions.Error, requests.RequestException, ValueError) as error:
+        except (
+            trino.exceptions.Error,
+            trino.exceptions.HttpError,
+            requests.RequestException,
+            ValueError,
+        ) as error:
             secrets = (*self._secrets(), *self.connection_arguments.values())
             raise translated(
                 self.service,
@@ -488,7 +495,7 @@ class Presto(TrinoFamily):
                 for name in [key for key in request.headers if key.startswith("X-Trino-")]:
                     request.headers[f"X-Presto-{name[8:]}"] = request.headers.pop(name)
                 response = super().send(request, *args, **options)
-                for name in [key for key in response.headers if key.startswith("X-Presto-")]:
+                for name in [key for key in response.headers if key[:9].lower() == "x-presto-"]:
                     response.headers[f"X-Trino-{name[9:]}"] = response.headers[name]
                 return response
 

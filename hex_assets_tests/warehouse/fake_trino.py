@@ -42,8 +42,8 @@ class FakeTrino:
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.cancelled: list[str] = []
         self._db = duckdb.connect()
-        self._db.execute("SET TimeZone='UTC'; ATTACH ':memory:' AS system")
-        self._db.execute("CREATE SCHEMA system.runtime")
+        self._db.execute("SET TimeZone='UTC'; ATTACH ':memory:' AS coordinator")
+        self._db.execute("CREATE SCHEMA coordinator.runtime")
         self._lock = threading.Lock()
         self._pages: dict[str, Iterator[dict[str, Any]]] = {}
 
@@ -51,14 +51,14 @@ class FakeTrino:
         """Fill ``system.runtime.queries``."""
         with self._lock:
             self._db.execute(
-                "CREATE OR REPLACE TABLE system.runtime.queries (query_id VARCHAR, state VARCHAR, "
+                "CREATE OR REPLACE TABLE coordinator.runtime.queries (query_id VARCHAR, state VARCHAR, "
                 '"user" VARCHAR, source VARCHAR, query VARCHAR, created TIMESTAMPTZ)'
             )
             for row in rows:
                 state = {"SUCCESS": "FINISHED", "FAIL": "FAILED"}[row["execution_status"]]
                 values = [row["query_id"], state, row["user_name"], row["query_text"]]
                 self._db.execute(
-                    "INSERT INTO system.runtime.queries VALUES (?, ?, ?, 'hex', ?, ?)",
+                    "INSERT INTO coordinator.runtime.queries VALUES (?, ?, ?, 'hex', ?, ?)",
                     [*values, row["start_time"]],
                 )
 
@@ -131,7 +131,11 @@ class FakeTrino:
             return
         dialect = self.brand.lower()
         try:
-            sql = sqlglot.parse_one(statement, read=dialect).sql("duckdb")
+            tree = sqlglot.parse_one(statement, read=dialect)
+            for table in tree.find_all(sqlglot.exp.Table):
+                if table.catalog == "system":  # DuckDB has one of its own
+                    table.set("catalog", sqlglot.exp.to_identifier("coordinator"))
+            sql = tree.sql("duckdb")
             sql = re.sub(r"\bTO_ISO8601\(", "strftime_utc(", sql, flags=re.IGNORECASE)
             with self._lock:
                 self._db.execute(
