@@ -51,7 +51,8 @@ class FakeTrino:
         """Fill ``system.runtime.queries``."""
         with self._lock:
             self._db.execute(
-                "CREATE OR REPLACE TABLE coordinator.runtime.queries (query_id VARCHAR, state VARCHAR, "
+                "CREATE OR REPLACE TABLE coordinator.runtime.queries "
+                "(query_id VARCHAR, state VARCHAR, "
                 '"user" VARCHAR, source VARCHAR, query VARCHAR, created TIMESTAMPTZ)'
             )
             for row in rows:

@@ -52,13 +52,16 @@ def athena_url() -> Iterator[str]:
 
 
 def make(url: str, **settings: Any) -> Athena:
-    aws = {
+    aws: dict[str, Any] = {
         "aws_region": "us-east-1",
         "aws_access_key_id": "AKIA",
         "aws_secret_access_key": SecretStr("s3cr3t-key"),
         "end_point_url": url,
     } | settings.pop("aws", {})
-    known = {"aws_config": AwsCredentials(**aws), "s3_staging_dir": "s3://bucket/results"}
+    known: dict[str, Any] = {
+        "aws_config": AwsCredentials(**aws),
+        "s3_staging_dir": "s3://bucket/results",
+    }
     return Athena(**({"type": "Athena"} | known | settings)).of("athena_prod")
 
 
