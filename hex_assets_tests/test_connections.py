@@ -37,7 +37,7 @@ from hex_assets.warehouse.connection import WarehouseConnection
 from hex_assets.warehouse.query_log import QueryLog
 from hex_assets.warehouse.registry import service_types, warehouse_types
 from hex_assets.warehouse.snowflake import Snowflake
-from hex_assets.warehouse.trino import Trino, TrinoLogin
+from hex_assets.warehouse.trino import Presto, Trino, TrinoLogin
 
 JWT = "catalog-jwt"
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -547,6 +547,92 @@ def test_stored_connections_of_other_types(
         (reader,) = open_history_readers(recipe)
     assert reader == wanted.of("dwh")
     assert "s3nt1nel" not in repr(reader)
+
+
+_SHARED: dict[str, Any] = {
+    "connectionOptions": {},
+    "connectionArguments": {},
+    "schemaFilterPattern": None,
+    "tableFilterPattern": None,
+    "databaseFilterPattern": None,
+    "supportsMetadataExtraction": True,
+    "supportsDBTExtraction": True,
+    "supportsProfiler": True,
+    "supportsQueryComment": True,
+    "sampleDataStorageConfig": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        (
+            Athena,
+            {
+                "type": "Athena",
+                "scheme": "awsathena+rest",
+                "awsConfig": {
+                    "enabled": False,
+                    "awsAccessKeyId": "a",
+                    "awsSecretAccessKey": "b",
+                    "awsRegion": "c",
+                    "awsSessionToken": "d",
+                    "endPointURL": "https://e",
+                    "profileName": "f",
+                    "assumeRoleArn": "g",
+                    "assumeRoleSessionName": "h",
+                    "assumeRoleSourceIdentity": "i",
+                },
+                "s3StagingDir": "s3://a/b",
+                "workgroup": "primary",
+                "catalogId": "1",
+                "databaseName": "d",
+                "supportsUsageExtraction": True,
+                "supportsLineageExtraction": True,
+                "supportsDataDiff": True,
+            },
+        ),
+        (
+            Trino,
+            {
+                "type": "Trino",
+                "scheme": "trino",
+                "username": "u",
+                "authType": "OAuth2",
+                "hostPort": "h:1",
+                "catalog": "c",
+                "databaseSchema": "s",
+                "proxies": {"http": "p"},
+                "verify": "v",
+                "supportsUsageExtraction": True,
+                "supportsLineageExtraction": True,
+                "supportsDatabase": True,
+                "supportsDataDiff": True,
+                "queryHistoryTable": "a.b.c",
+            },
+        ),
+        (
+            Presto,
+            {
+                "type": "Presto",
+                "scheme": "presto",
+                "username": "u",
+                "password": "p",
+                "hostPort": "h:1",
+                "databaseSchema": "s",
+                "catalog": "c",
+                "protocol": "https",
+                "verify": "v",
+                "supportsDatabase": True,
+            },
+        ),
+    ],
+)
+def test_every_key_of_openmetadata_is_accepted(
+    kind: type[WarehouseConnection], keys: dict[str, Any]
+) -> None:
+    """The keys of openmetadata-ingestion 2.0.7, as a recipe gives them."""
+    kind.model_validate({**_SHARED, **keys}, by_alias=True, by_name=False)
 
 
 def test_each_service_type_has_its_class() -> None:

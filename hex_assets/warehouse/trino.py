@@ -124,6 +124,9 @@ class TrinoLogin(Section):
 
     password: Secret | None = Field(default=None, description="Password.")
     jwt: Secret | None = Field(default=None, description="JSON web token.")
+    azure_config: dict[str, Any] | None = Field(
+        default=None, description="Refused: give a jwt instead.", repr=False
+    )
 
 
 class EventListener(Section):
@@ -445,6 +448,12 @@ class Trino(TrinoFamily):
             )
         if self.auth_type is None:
             return None
+        if self.auth_type.azure_config is not None:
+            raise WarehouseError(
+                self.service,
+                "authType.azureConfig is not supported",
+                "Give the token as authType.jwt, or authType.password",
+            )
         if self.auth_type.jwt:
             return JWTAuthentication(self.auth_type.jwt.get_secret_value())
         if self.auth_type.password:

@@ -121,6 +121,9 @@ def test_logins_reach_the_client_and_nothing_else() -> None:
         with reader._cursor() as cursor:
             assert cursor._connection.http_scheme == "https"
             assert "s3cr3t" in str(vars(cursor._connection.auth))
+    azure = TrinoLogin(azure_config={"clientSecret": "s3cr3t"})
+    with pytest.raises(WarehouseError, match="azureConfig is not supported"):
+        Trino(**known, auth_type=azure).of("t").check()
     with pytest.raises(WarehouseError, match="needs a browser"):
         Trino(**known, auth_type="OAuth2").of("t").check()
 
