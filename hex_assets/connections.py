@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -30,7 +30,7 @@ from hex_assets.openmetadata.client import OpenMetadataClient
 from hex_assets.recipe import Recipe
 from hex_assets.warehouse.connection import WarehouseConnection
 from hex_assets.warehouse.reader import HistoryReader
-from hex_assets.warehouse.snowflake import Snowflake
+from hex_assets.warehouse.registry import service_types, warehouse_types
 
 _ONE_MORE_TRY = Retry(attempts=2, backoff_seconds=0.5, longest_wait_seconds=60.0)
 """For checks, at which somebody is waiting."""
@@ -147,34 +147,80 @@ def _stored_connection(recipe: Recipe, service: str) -> WarehouseConnection:
         stored = client.database_service(fqn.quote(service))
     if stored is None:
         raise _no_history(service, "OpenMetadata has no such database service")
-    if stored.service_type != "Snowflake":
+    kind = service_types().get(stored.service_type)
+    if kind is None:
         raise _no_history(
             service,
-            f"a {stored.service_type} service cannot be read through OpenMetadata's connection",
+            f"no history of a {stored.service_type} service is read here; that of a warehouse "
+            "without reader can be exported to files (type QueryLog), or kept where one of "
+            f"{', '.join(service_types())} reads it (historyStatement)",
         )
     config = (stored.connection or {}).get("config")
-    if not isinstance(config, dict):
-        raise _no_history(service, "OpenMetadata stores no connection for it")
-    if any(isinstance(value, str) and _MASK.fullmatch(value) for value in config.values()):
-        raise _no_history(service, "OpenMetadata masks its passwords from whoever is not a bot")
-    known = {field.alias for field in Snowflake.model_fields.values()}
+    if not isinstance(config, dict) or not config:
+        raise _no_history(
+            service,
+            "OpenMetadata stores no connection for it (storeServiceConnection is off, or the "
+            "token may not see it)",
+        )
+    texts = dict(_texts(config))
+    if masked := [key for key, text in texts.items() if _MASK.fullmatch(text)]:
+        raise _no_history(
+            service,
+            f"OpenMetadata masks {', '.join(masked)} from whoever is not a bot",
+        )
+    if referred := [key for key, text in texts.items() if text.startswith("secret:")]:
+        raise _no_history(
+            service,
+            f"{', '.join(referred)} of its stored connection refers to OpenMetadata's secrets "
+            "manager, which is not read here",
+        )
     try:
-        return Snowflake.model_validate(
-            {"type": "Snowflake", **{key: config[key] for key in config if key in known}},
-            by_alias=True,
-            by_name=False,
-        ).of(service)
+        return kind.of_another_version(_typed(kind, stored.service_type, config)).of(service)
     except ValidationError as error:
-        fields = sorted({str(one["loc"][0]) for one in error.errors() if one["loc"]} or {"login"})
-        problem = f"the connection stored in OpenMetadata cannot be used ({', '.join(fields)})"
+        problem = f"the connection stored in OpenMetadata cannot be used ({_mistakes(error)})"
         raise _no_history(service, problem) from None
+
+
+def _typed(
+    kind: type[WarehouseConnection], service_type: str, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The configuration with the ``type`` by which its class is told."""
+    known = get_args(kind.model_fields["type"].annotation)
+    named = config.get("type")
+    return {**config, "type": named if named in known else service_type}
+
+
+def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """All texts of a configuration by their dotted keys."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _texts(item, f"{path}[{number}]")
+
+
+def _mistakes(error: ValidationError) -> str:
+    """What is wrong, in words that quote no value."""
+    found: dict[str, None] = {}
+    for detail in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(step) for step in detail["loc"])
+        if detail["type"] == "missing":
+            found[f"{key} is missing"] = None
+        elif detail["type"] == "value_error":
+            found[f"{key} {detail['ctx']['error']}".lstrip()] = None
+        else:
+            found[f"{key} cannot be read"] = None
+    return "; ".join(found)
 
 
 def _no_history(service: str, problem: str) -> RecipeError:
     return RecipeError(
-        f"{_WAREHOUSES} has no entry {service}, and {problem}. Add "
-        "the entry (type Snowflake, or QueryLog for any other warehouse), or store a Snowflake "
-        "connection with the service in OpenMetadata and use a bot's token."
+        f"{_WAREHOUSES} has no entry {service}, and {problem}. Add the entry "
+        f"(type {', '.join(warehouse_types())}), or store a whole connection with the service in "
+        "OpenMetadata and use a bot's token."
     )
 
 
@@ -195,6 +241,9 @@ def check_connections(
         if reachable or service in recipe.hex_assets.warehouses:
             name = f"Query history of {service}"
             checks += _checks_of(name, partial(_check_history, recipe, service, name))
+            if reachable and service in recipe.hex_assets.warehouses:
+                name = f"Type of {service}"
+                checks += _checks_of(name, partial(_check_type, recipe, service, name))
     return checks
 
 
@@ -297,3 +346,24 @@ def _check_prefix(client: OpenMetadataClient, prefix: str, name: str) -> Iterato
 
 def _check_history(recipe: Recipe, service: str, name: str) -> Iterator[Check]:
     yield Check(name, "ok", _history_reader(recipe, service).check())
+
+
+def _check_type(recipe: Recipe, service: str, name: str) -> Iterator[Check]:
+    """Tells of an entry that reads another kind of warehouse than OpenMetadata's service is of."""
+    entry = recipe.hex_assets.warehouses[service]
+    if type(entry) not in service_types().values():
+        return
+    with open_openmetadata(recipe, _ONE_MORE_TRY) as client:
+        stored = client.database_service(fqn.quote(service))
+    if stored is None:
+        return
+    kind = service_types().get(stored.service_type)
+    if kind is None or not (issubclass(kind, type(entry)) or issubclass(type(entry), kind)):
+        here = ", ".join(get_args(type(entry).model_fields["type"].annotation))
+        yield Check(
+            name,
+            "warning",
+            f"the recipe reads it as {here}, in OpenMetadata it is {stored.service_type}",
+            f"Correct {_WAREHOUSES}.{service}.type, or the name of the service, if that is not "
+            "meant so.",
+        )

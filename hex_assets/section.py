@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -14,11 +16,16 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from typing_extensions import Self
 
 from hex_assets.openmetadata import fqn
+
+_DROP_UNKNOWN: Mapping[str, Any] = MappingProxyType({})
+"""Context of a validation, told by its identity."""
 
 
 class Section(BaseModel):
@@ -37,11 +44,25 @@ class Section(BaseModel):
         hide_input_in_errors=True,
     )
 
+    @classmethod
+    def of_another_version(cls, data: Any) -> Self:
+        """A section that OpenMetadata stores, whose version may know keys that are unknown here.
+
+        Those are left out, at any depth.
+
+        Raises:
+            ValidationError: what is known of it has mistakes.
+        """
+        return cls.model_validate(data, context=_DROP_UNKNOWN, by_alias=True, by_name=False)
+
     @model_validator(mode="before")
     @classmethod
-    def _drop_empty_keys(cls, data: Any) -> Any:
+    def _drop_empty_keys(cls, data: Any, info: ValidationInfo) -> Any:
         if not isinstance(data, dict):
             return data
+        if info.context is _DROP_UNKNOWN:
+            known = {field.alias for field in cls.model_fields.values()}
+            data = {key: value for key, value in data.items() if key in known}
         optional = {
             name
             for attribute, field in cls.model_fields.items()

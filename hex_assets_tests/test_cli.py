@@ -147,5 +147,5 @@ def test_history_is_read_on_from_the_last_run_or_anew(location: Location) -> Non
     first = rows_read()
     again = rows_read()
     assert len(again) == len(first)
-    assert sum(again) < sum(first) / 10
+    assert sum(again) < sum(first) / 2
     assert rows_read("--reset-history") == first

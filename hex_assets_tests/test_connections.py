@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr
@@ -32,8 +32,12 @@ from hex_assets.sandbox.hex_api import HexState, create_hex_api
 from hex_assets.sandbox.query_log import query_log, write_query_log
 from hex_assets.sandbox.server import serve
 from hex_assets.sandbox.world import HexWorkspace, World, build_world
+from hex_assets.warehouse.athena import Athena, AwsCredentials
+from hex_assets.warehouse.connection import WarehouseConnection
 from hex_assets.warehouse.query_log import QueryLog
+from hex_assets.warehouse.registry import service_types, warehouse_types
 from hex_assets.warehouse.snowflake import Snowflake
+from hex_assets.warehouse.trino import Presto, Trino, TrinoLogin
 
 JWT = "catalog-jwt"
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -411,26 +415,47 @@ def test_the_connection_stored_in_openmetadata_serves_a_warehouse(servers: Serve
             "dwh",
             "Snowflake",
             {**STORED, "password": "*********"},
-            "OpenMetadata masks its passwords from whoever is not a bot",
+            "OpenMetadata masks password from whoever is not a bot",
+        ),
+        (
+            "dwh",
+            "Athena",
+            {"awsConfig": {"awsRegion": "eu-west-1", "awsSecretAccessKey": "***"}},
+            "OpenMetadata masks awsConfig.awsSecretAccessKey from whoever is not a bot",
         ),
         (
             "dwh",
             "Snowflake",
-            {**STORED, "password": "secret:/s3nt1nel", "account": None},
-            "the connection stored in OpenMetadata cannot be used (account, password)",
+            {**STORED, "password": "secret:/s3nt1nel"},
+            "password of its stored connection refers to OpenMetadata's secrets manager",
+        ),
+        (
+            "dwh",
+            "Snowflake",
+            {**STORED, "account": None},
+            "the connection stored in OpenMetadata cannot be used (account cannot be read)",
         ),
         (
             "dwh",
             "Snowflake",
             {**STORED, "password": None},
-            "the connection stored in OpenMetadata cannot be used (login)",
+            "the connection stored in OpenMetadata cannot be used (has no way to log in; give",
         ),
         (
             "dwh",
-            "BigQuery",
-            {"type": "BigQuery"},
-            "a BigQuery service cannot be read through OpenMetadata's connection",
+            "Trino",
+            {"type": "Trino", "username": "u"},
+            "the connection stored in OpenMetadata cannot be used (hostPort is missing)",
         ),
+        (
+            "dwh",
+            "Oracle",
+            {"type": "Oracle"},
+            "no history of a Oracle service is read here; that of a warehouse without reader can "
+            "be exported to files (type QueryLog), or kept where one of ",
+        ),
+        # OpenMetadata's own service type of that name says nothing of where a log is.
+        ("dwh", "QueryLog", {}, "no history of a QueryLog service is read here"),
     ],
 )
 def test_a_warehouse_without_connection_names_both_ways(
@@ -444,9 +469,186 @@ def test_a_warehouse_without_connection_names_both_ways(
         recipe = servers.recipe(catalog_url=url, prefixes=[name], warehouses={})
         error = open_history_readers(recipe)[name]
     assert isinstance(error, RecipeError)
-    assert str(error) == (
-        f"workflowConfig.config.hexAssets.warehouses has no entry {name}, and {problem}. Add the "
-        "entry (type Snowflake, or QueryLog for any other warehouse), or store a Snowflake "
-        "connection with the service in OpenMetadata and use a bot's token."
+    told = str(error)
+    assert told.startswith(
+        f"workflowConfig.config.hexAssets.warehouses has no entry {name}, and {problem}"
     )
-    assert "s3nt1nel" not in str(error)
+    assert f"Add the entry (type {', '.join(warehouse_types())}), or store a whole" in told
+    assert told.endswith("use a bot's token.")
+    assert "s3nt1nel" not in told
+
+
+@pytest.mark.parametrize(
+    ("service_type", "config", "wanted"),
+    [
+        (
+            "Trino",
+            {
+                "type": "Trino",
+                "username": "u",
+                "hostPort": "trino:443",
+                "authType": {"password": "s3nt1nel", "addedInAnotherVersion": 1},
+                "catalog": "hive",
+                "supportsProfiler": True,
+                "supportsSomethingNew": True,
+            },
+            Trino(
+                type="Trino",
+                username="u",
+                host_port="trino:443",
+                auth_type=TrinoLogin(password=SecretStr("s3nt1nel")),
+                catalog="hive",
+            ),
+        ),
+        (
+            "Trino",
+            {"username": "u", "hostPort": "trino:443", "authType": {"jwt": "s3nt1nel"}},
+            Trino(
+                type="Trino",
+                username="u",
+                host_port="trino:443",
+                auth_type=TrinoLogin(jwt=SecretStr("s3nt1nel")),
+            ),
+        ),
+        (
+            "Athena",
+            {
+                "type": "Athena",
+                "awsConfig": {
+                    "enabled": False,
+                    "awsAccessKeyId": "A",
+                    "awsSecretAccessKey": "s3nt1nel",
+                    "awsRegion": "eu-west-1",
+                    "assumeRoleArn": "arn:aws:iam::1:role/r",
+                    "addedInAnotherVersion": {"a": 1},
+                },
+                "s3StagingDir": "s3://bucket/results/",
+                "workgroup": "hex",
+            },
+            Athena(
+                type="Athena",
+                aws_config=AwsCredentials(
+                    aws_region="eu-west-1",
+                    aws_access_key_id="A",
+                    aws_secret_access_key=SecretStr("s3nt1nel"),
+                    assume_role_arn="arn:aws:iam::1:role/r",
+                ),
+                s3_staging_dir="s3://bucket/results/",
+                workgroup="hex",
+            ),
+        ),
+    ],
+)
+def test_stored_connections_of_other_types(
+    servers: Servers, service_type: str, config: dict[str, Any], wanted: WarehouseConnection
+) -> None:
+    with serve(catalog_with(service_type, {"config": config})) as url:
+        recipe = servers.recipe(catalog_url=url, prefixes=["dwh"], warehouses={})
+        (reader,) = open_history_readers(recipe).values()
+    assert reader == wanted.of("dwh")
+    assert "s3nt1nel" not in repr(reader)
+
+
+_SHARED: dict[str, Any] = {
+    "connectionOptions": {},
+    "connectionArguments": {},
+    "schemaFilterPattern": None,
+    "tableFilterPattern": None,
+    "databaseFilterPattern": None,
+    "supportsMetadataExtraction": True,
+    "supportsDBTExtraction": True,
+    "supportsProfiler": True,
+    "supportsQueryComment": True,
+    "sampleDataStorageConfig": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        (
+            Athena,
+            {
+                "type": "Athena",
+                "scheme": "awsathena+rest",
+                "awsConfig": {
+                    "enabled": False,
+                    "awsAccessKeyId": "a",
+                    "awsSecretAccessKey": "b",
+                    "awsRegion": "c",
+                    "awsSessionToken": "d",
+                    "endPointURL": "https://e",
+                    "profileName": "f",
+                    "assumeRoleArn": "g",
+                    "assumeRoleSessionName": "h",
+                    "assumeRoleSourceIdentity": "i",
+                },
+                "s3StagingDir": "s3://a/b",
+                "workgroup": "primary",
+                "catalogId": "1",
+                "databaseName": "d",
+                "supportsUsageExtraction": True,
+                "supportsLineageExtraction": True,
+                "supportsDataDiff": True,
+            },
+        ),
+        (
+            Trino,
+            {
+                "type": "Trino",
+                "scheme": "trino",
+                "username": "u",
+                "authType": "OAuth2",
+                "hostPort": "h:1",
+                "catalog": "c",
+                "databaseSchema": "s",
+                "proxies": {"http": "p"},
+                "verify": "v",
+                "supportsUsageExtraction": True,
+                "supportsLineageExtraction": True,
+                "supportsDatabase": True,
+                "supportsDataDiff": True,
+                "queryHistoryTable": "a.b.c",
+            },
+        ),
+        (
+            Presto,
+            {
+                "type": "Presto",
+                "scheme": "presto",
+                "username": "u",
+                "password": "p",
+                "hostPort": "h:1",
+                "databaseSchema": "s",
+                "catalog": "c",
+                "protocol": "https",
+                "verify": "v",
+                "supportsDatabase": True,
+            },
+        ),
+    ],
+)
+def test_every_key_of_openmetadata_is_accepted(
+    kind: type[WarehouseConnection], keys: dict[str, Any]
+) -> None:
+    """The keys of openmetadata-ingestion 2.0.7, as a recipe gives them."""
+    kind.model_validate({**_SHARED, **keys}, by_alias=True, by_name=False)
+
+
+def test_each_service_type_has_its_class() -> None:
+    """Whatever branch adds a warehouse, its stored connection finds it."""
+    for name, kind in service_types().items():
+        assert name in get_args(kind.model_fields["type"].annotation)
+    assert "QueryLog" not in service_types()
+    assert list(warehouse_types())[-1] == "QueryLog"
+
+
+def test_an_entry_of_another_type_than_the_service_is_a_warning(servers: Servers) -> None:
+    entry = {"type": "Presto", "username": "u", "hostPort": "127.0.0.1:1"}
+    recipe = servers.recipe(warehouses={"snowflake_prod": entry})
+    check = found(recipe)["Type of snowflake_prod"]
+    assert (check.status, check.found) == (
+        "warning",
+        "the recipe reads it as Presto, in OpenMetadata it is Snowflake",
+    )
+    assert "Type of snowflake_prod" not in found(servers.recipe())

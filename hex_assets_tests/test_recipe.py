@@ -482,8 +482,9 @@ MISTAKES = {
             "type: QueryLog\n          path: a.csv\n          dialect: mysql\n"
             "          columns: {sql: statement}\n",
         ),
-        f"line 31, {SETTINGS}.warehouses.wh.columns.sql: must be 'query_text', 'start_time', "
-        "'database_name', 'schema_name', 'user_name', 'query_id' or 'execution_status'.",
+        f"line 31, {SETTINGS}.warehouses.wh.columns.sql: must be "
+        + ", ".join(f"'{column}'" for column in list(COLUMNS)[:-1])
+        + f" or '{list(COLUMNS)[-1]}'.",
     ),
     "no way to log in": (
         ("          password: ${PASSWORD}\n", ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
@@ -21,9 +21,6 @@ class WarehouseConnection(Section, ABC):
     ``type``, so that users paste what they have, and its methods read the history. The class has
     to be named in ``registry.py`` too.
     """
-
-    latency: ClassVar[timedelta] = timedelta(hours=1)
-    """How much later than its execution a row may appear in the history, with a margin."""
 
     _service: str = PrivateAttr(default="")
 
@@ -42,6 +39,14 @@ class WarehouseConnection(Section, ABC):
     @abstractmethod
     def sql_dialect(self) -> str:
         """Dialect of the statements by its sqlglot name."""
+
+    @property
+    def latency(self) -> timedelta:
+        """How much later than its execution a row may appear in the history, with a margin.
+
+        It has to be shorter than the source remembers, since so much is read anew by each run.
+        """
+        return timedelta(hours=1)
 
     @abstractmethod
     def read(self, window: Window) -> Iterator[HistoryBatch]:

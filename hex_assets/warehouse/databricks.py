@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -125,8 +125,6 @@ class AzureAdSetup(Section):
 class _DatabricksWarehouse(SqlWarehouse):
     """Reads the query history of the region of one Databricks workspace."""
 
-    latency: ClassVar[timedelta] = timedelta(hours=4)
-
     host_port: str = Field(
         min_length=1, description="Host of the workspace, for example adb-123.azuredatabricks.net."
     )
@@ -159,6 +157,11 @@ class _DatabricksWarehouse(SqlWarehouse):
         if not _TABLE.fullmatch(name):
             raise ValueError("must be catalog.schema.table, by default system.query.history")
         return name
+
+    @property
+    def latency(self) -> timedelta:
+        """An hour for the history, more for the lineage of long statements."""
+        return timedelta(hours=4)
 
     @property
     def sql_dialect(self) -> str:

@@ -39,8 +39,9 @@ StoreSql = Literal["full", "masked", "none"]
 
 _BUCKETS = 65_536
 
-_COMPACT_ABOVE = 200_000
-"""Rows of partial results at which equal ones are made one, to bound memory."""
+_COMPACT_ABOVE = 20_000
+"""Rows of partial results at which equal ones are made one, to bound memory; with more distinct
+rows than that, their number decides, so that no row is merged again and again."""
 
 _SHAPES_KEPT = 4_096
 """Statements whose masked form is kept, so that what runs often is masked once."""
@@ -117,6 +118,7 @@ def read_window(
         WarehouseError: the reader did not read to its end.
     """
     shape = lru_cache(_SHAPES_KEPT)(_shape)
+    whole = pl.DataFrame(schema=STATEMENT_ROWS)
     parts: list[pl.DataFrame] = []
     figures = HistoryFigures()
     gaps: list[str] = []
@@ -125,9 +127,9 @@ def read_window(
         figures += of_batch + HistoryFigures(rows=batch.rows.height, cut=batch.cut)
         gaps += batch.gaps
         parts.append(part)
-        if sum(part.height for part in parts) > _COMPACT_ABOVE:
-            parts = [merged(parts)]
-    return WindowRead(merged(parts), figures, tuple(gaps))
+        if sum(part.height for part in parts) > max(_COMPACT_ABOVE, whole.height):
+            whole, parts = merged([whole, *parts]), []
+    return WindowRead(merged([whole, *parts]), figures, tuple(gaps))
 
 
 def merged(parts: Collection[pl.DataFrame]) -> pl.DataFrame:

@@ -7,18 +7,27 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, field_validator
 from upath import UPath
 
 from hex_assets.errors import WarehouseError
 from hex_assets.frames import INSTANT, TABLES_READ
 from hex_assets.section import free_form
 from hex_assets.warehouse.connection import WarehouseConnection
-from hex_assets.warehouse.reader import MARKER, STATEMENT_TYPES, HistoryBatch, Window, grouped
+from hex_assets.warehouse.reader import (
+    MARKER,
+    STATEMENT_TYPES,
+    USER_EMAIL,
+    HistoryBatch,
+    Window,
+    grouped,
+)
+from hex_assets.warehouse.tables_read import tables_read
 
 LogColumn = Literal[
     "query_text",
@@ -28,6 +37,9 @@ LogColumn = Literal[
     "user_name",
     "query_id",
     "execution_status",
+    "resolved",
+    "executions",
+    "last_seen",
 ]
 
 COLUMNS: Mapping[LogColumn, str] = {
@@ -38,6 +50,9 @@ COLUMNS: Mapping[LogColumn, str] = {
     "user_name": "warehouse user",
     "query_id": "warehouse id of the execution",
     "execution_status": "outcome; failed, cancelled and unfinished executions are left out",
+    "resolved": "tables and columns that it read, as JSON (see ``tables_read``)",
+    "executions": "how often it ran, where a row stands for several executions",
+    "last_seen": "start of the last of several executions",
 }
 """Our name of each column of a log, and the name it is looked for under by default."""
 
@@ -54,7 +69,8 @@ _FORMATS = {
 _MAGIC = re.compile(r"[*?\[]")
 
 _UNSUCCESSFUL = (
-    r"(?i)^(fail|error|cancel|abort|incident|exception|kill|time.?out|running|queued|querystart)"
+    r"(?i)^(fail|error|fatal|panic|cancel|abort|incident|exception|kill|time.?out|running|queued"
+    r"|querystart)"
 )
 """Statuses of the warehouses' logs that mean no result, or not yet one."""
 
@@ -62,6 +78,41 @@ _TIME = (
     r"^\s*(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)"
     r"\s*(?:Z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?\s*$"
 )
+_CSVLOG = (
+    "log_time user_name database_name process_id connection_from session_id session_line_num "
+    "command_tag session_start_time virtual_transaction_id transaction_id error_severity "
+    "sql_state_code message detail hint internal_query internal_query_pos context query query_pos "
+    "location application_name backend_type leader_pid query_id"
+).split()
+"""Columns of PostgreSQL's csvlog, which has no header; older versions lack the last ones."""
+
+_PRESETS: Mapping[str, Mapping[LogColumn, str]] = {
+    "postgres-csvlog": {
+        "query_text": "message",
+        "start_time": "log_time",
+        "query_id": "session_id",
+        "execution_status": "error_severity",
+    },
+    "postgres-jsonlog": {
+        "query_text": "message",
+        "start_time": "timestamp",
+        "database_name": "dbname",
+        "user_name": "user",
+        "query_id": "session_id",
+        "execution_status": "error_severity",
+    },
+}
+
+# What PostgreSQL writes before a statement, by log_statement or log_min_duration_statement, with
+# or without the prefix of a line. The other messages that may quote a statement (parse, bind,
+# auto_explain, pgaudit, portals fetched again) are no executions of their own.
+_LINE = r"(?s)\A(?:.{0,500}?LOG:  )?"
+_POSTGRES_PREFIX = _LINE + r"(?:duration: [0-9.]+ ms  )?(?:statement|execute [^:\n]*): "
+_POSTGRES_OTHER = _LINE + (
+    r"(?:(?:duration: [0-9.]+ ms  )?execute fetch from|duration: [0-9.]+ ms  (?:parse|bind|plan)"
+    r"|AUDIT: )"
+)
+
 _EPOCH = r"^\s*(\d{9,19})(?:\.\d*)?\s*$"
 
 
@@ -89,7 +140,41 @@ class QueryLog(WarehouseConnection):
         description="The log's own name of a column by ours, where the two differ. Needed are "
         "query_text and start_time (UTC unless it says otherwise).",
     )
+    preset: Literal["postgres-csvlog", "postgres-jsonlog"] | None = Field(
+        default=None,
+        description="A known layout: sets format and columns, which `columns` may still change.",
+    )
+    csv_columns: list[str] = Field(
+        default_factory=list, description="Names of the columns of a CSV without header, in order."
+    )
+    text_prefix: str | None = Field(
+        default=None,
+        description="Regular expression of what precedes the statement in query_text; texts "
+        "without it are passed over. For dialect postgres, what its log writes is removed anyway.",
+    )
+    late_by_days: int = Field(
+        default=8,
+        ge=0,
+        le=90,
+        description="Days after which a file of executions may still arrive. The files have to "
+        "reach back so far, since those days are read anew by each run.",
+    )
     storage_options: dict[str, Any] = free_form("Options of the fsspec file system, e.g. key.")
+
+    @field_validator("text_prefix")
+    @classmethod
+    def _is_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            pl.Series([""]).str.contains(pattern or "")
+        except pl.exceptions.ComputeError:
+            raise ValueError(
+                "is not a regular expression of Rust's dialect, which has no look-around"
+            ) from None
+        return pattern
+
+    @property
+    def latency(self) -> timedelta:
+        return timedelta(days=self.late_by_days)
 
     @property
     def sql_dialect(self) -> str:
@@ -164,11 +249,16 @@ class QueryLog(WarehouseConnection):
     def _read_file(self, file: Path, name: str, window: Window) -> Iterator[HistoryBatch]:
         if self._is_empty(file, name):
             return
-        log = self._scan(file, name).filter(
-            pl.col("query_text").str.contains(MARKER),
-            pl.col("execution_status").str.contains(_UNSUCCESSFUL).not_().fill_null(True),
-            pl.col("start_time").is_null()
-            | pl.col("start_time").is_between(window.start, window.end, closed="left"),
+        log = (
+            self._scan(file, name)
+            .filter(
+                pl.col("query_text").str.contains(MARKER),
+                self._is_statement(),
+                pl.col("execution_status").str.contains(_UNSUCCESSFUL).not_().fill_null(True),
+                pl.col("start_time").is_null()
+                | pl.col("start_time").is_between(window.start, window.end, closed="left"),
+            )
+            .with_columns(self._without_prefix())
         )
         if self.dialect == "postgres":
             log = _postgres_statements(log)
@@ -177,11 +267,30 @@ class QueryLog(WarehouseConnection):
             for rows in log.collect_batches(chunk_size=_ROWS_PER_BATCH):
                 dated = rows.filter(pl.col("start_time").is_not_null())
                 undated += rows.height - dated.height
-                if dated.height:
-                    yield HistoryBatch(grouped(_executions(dated)))
+                single = dated.filter(pl.col("executions").is_null())
+                several = dated.filter(pl.col("executions").is_not_null())
+                if single.height:
+                    yield HistoryBatch(grouped(_executions(single)))
+                if several.height:
+                    yield HistoryBatch(_groups(several))
         if undated:
             gap = f"{self.service}: {undated} executions in {name} have no readable start_time"
             yield HistoryBatch(pl.DataFrame(schema=STATEMENT_TYPES), gaps=(gap,))
+
+    def _is_statement(self) -> pl.Expr:
+        text = pl.col("query_text")
+        if self.text_prefix is not None:
+            return text.str.contains(self.text_prefix)
+        if self.dialect == "postgres":
+            return text.str.contains(_POSTGRES_OTHER).not_()
+        return pl.lit(True)
+
+    def _without_prefix(self) -> pl.Expr:
+        prefix = self.text_prefix
+        if prefix is None and self.dialect == "postgres":
+            prefix = _POSTGRES_PREFIX
+        text = pl.col("query_text")
+        return text if prefix is None else text.str.replace(prefix, "")
 
     def _is_empty(self, file: Path, name: str) -> bool:
         """No lines are no statements; the other formats have a header."""
@@ -193,33 +302,33 @@ class QueryLog(WarehouseConnection):
             if self._format(name) == "parquet":
                 log = pl.scan_parquet(file, glob=False, low_memory=True)
             elif self._format(name) == "csv":
-                log = pl.scan_csv(file, infer_schema=False, glob=False)
+                names = self.csv_columns or (_CSVLOG if self.preset == "postgres-csvlog" else [])
+                log = pl.scan_csv(file, infer_schema=False, glob=False, has_header=not names)
+                if names:
+                    given = log.collect_schema().names()
+                    log = log.rename(dict(zip(given, names, strict=False)), strict=False)
             else:
                 log = pl.scan_ndjson(
                     glob.escape(str(file)), infer_schema_length=_ROWS_TO_KNOW_COLUMNS
                 )
             types = log.collect_schema()
-        there = self._columns_there(list(types), name)
+        there = self._columns_there(types, name)
         if self._format(name) == "jsonl":
             # A key may come up, or change its type, after the rows that the types are told from.
-            log = pl.scan_ndjson(
-                glob.escape(str(file)), schema=dict.fromkeys(there.values(), pl.String)
-            )
-            types = pl.Schema(dict.fromkeys(there.values(), pl.String))
-        absent = [column for column in COLUMNS if column not in there]
+            types = pl.Schema({path[0]: pl.String() for path in there.values()})
+            log = pl.scan_ndjson(glob.escape(str(file)), schema=types)
         return log.select(
-            *(
-                (
-                    _instant(source, types[source]) if column == "start_time" else _text(source)
-                ).alias(column)
-                for column, source in there.items()
-            ),
-            *(pl.lit(None, pl.String).alias(column) for column in absent),
+            _column(column, there[column], types)
+            if column in there
+            else pl.lit(None, _TYPES.get(column, pl.String)).alias(column)
+            for column in COLUMNS
         )
 
     def _format(self, name: str) -> str:
         if self.format:
             return self.format
+        if self.preset:
+            return "csv" if self.preset == "postgres-csvlog" else "jsonl"
         suffixes = [suffix.lower() for suffix in Path(name).suffixes if suffix.lower() != ".gz"]
         known = _FORMATS.get(suffixes[-1]) if suffixes else None
         if known is None:
@@ -230,17 +339,22 @@ class QueryLog(WarehouseConnection):
             )
         return known
 
-    def _columns_there(self, present: list[str], name: str) -> dict[str, str]:
-        """Our name to the log's own name of each column that the log has."""
-        there: dict[str, str] = {}
+    def _columns_there(self, types: pl.Schema, name: str) -> dict[LogColumn, tuple[str, ...]]:
+        """Our name to the path of each column that the log has: its name, and keys inside it."""
+        present = list(types)
+        named = {**_PRESETS.get(self.preset or "", {}), **self.columns}
+        there: dict[LogColumn, tuple[str, ...]] = {}
         missing = []
         for column in COLUMNS:
-            wanted = self.columns.get(column, column)
+            wanted = named.get(column, column)
             same = [one for one in present if one == wanted] or [
                 one for one in present if one.lower() == wanted.lower()
             ]
+            root, *keys = wanted.split(".")
             if same:
-                there[column] = same[0]
+                there[column] = (same[0],)
+            elif keys and root in present:
+                there[column] = (root, *keys)
             elif column in _REQUIRED or column in self.columns:
                 missing.append(wanted)
         if missing:
@@ -275,18 +389,54 @@ def _executions(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("user_name").alias("user"),
         pl.col("start_time").alias("started_at"),
         "query_id",
-        pl.lit(None, TABLES_READ).alias("resolved"),
+        pl.Series("resolved", [tables_read(text) for text in rows["resolved"]], TABLES_READ),
     )
 
 
-def _text(column: str) -> pl.Expr:
-    text = pl.col(column).cast(pl.String, strict=False)
-    return pl.when(text != "").then(text)
+def _groups(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that the export has grouped, as rows of ``STATEMENTS``."""
+    comment = pl.col("query_text").str.extract("(?is)(hex query metadata.*)$")
+    user = pl.coalesce(comment.str.extract(USER_EMAIL), "user").str.to_lowercase()
+    return (
+        _executions(rows)
+        .with_columns(
+            pl.concat_list(user).list.drop_nulls().alias("users"),
+            rows["executions"],
+            pl.col("started_at").alias("first_seen"),
+            pl.max_horizontal("started_at", rows["last_seen"]).alias("last_seen"),
+            pl.col("query_id").alias("sample_query_id"),
+        )
+        .select(*STATEMENT_TYPES)
+    )
 
 
-def _instant(column: str, dtype: pl.DataType) -> pl.Expr:
+_TYPES: Mapping[str, Any] = {"start_time": INSTANT, "last_seen": INSTANT, "executions": pl.Int64}
+
+
+def _column(column: str, path: tuple[str, ...], types: pl.Schema) -> pl.Expr:
+    """One of our columns from where the log has it."""
+    root, *keys = path
+    value = pl.col(root)
+    dtype: Any = types[root]
+    for at, key in enumerate(keys):
+        if not isinstance(dtype, pl.Struct):
+            value = value.str.json_path_match("$." + ".".join(keys[at:]))
+            dtype = pl.String()
+            break
+        value = value.struct.field(key)
+        dtype = dict(dtype.to_schema()).get(key, pl.String())
+    if column in ("start_time", "last_seen"):
+        return _instant(value, dtype).alias(column)
+    if column == "executions":
+        return value.cast(pl.Int64, strict=False).alias(column)
+    if isinstance(dtype, pl.List):
+        value = pl.struct(value.alias("all")).struct.json_encode().str.json_path_match("$.all")
+    text = value.cast(pl.String, strict=False)
+    return pl.when(text != "").then(text).alias(column)
+
+
+def _instant(value: pl.Expr, dtype: Any) -> pl.Expr:
     """Instants from whatever a log keeps them as; null where unreadable."""
-    value = pl.col(column)
     if isinstance(dtype, pl.Datetime):
         zoned = (
             value.dt.convert_time_zone("UTC")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -111,9 +111,6 @@ class Snowflake(SqlWarehouse):
     the ``authenticator`` of ``connectionArguments``.
     """
 
-    latency: ClassVar[timedelta] = timedelta(hours=4)
-    """That of ACCESS_HISTORY, three hours, and a margin."""
-
     type: Literal["Snowflake"] = Field(description="Always Snowflake.")
     account: str = Field(
         min_length=1, description="Account identifier, for example xyz1234.us-east-1.gcp."
@@ -190,6 +187,11 @@ class Snowflake(SqlWarehouse):
         if self.recent_from_information_schema and self.database is None:
             raise ValueError("needs database for recentFromInformationSchema")
         return self
+
+    @property
+    def latency(self) -> timedelta:
+        """That of ACCESS_HISTORY, three hours, and a margin."""
+        return timedelta(hours=4)
 
     @property
     def sql_dialect(self) -> str:

@@ -32,6 +32,7 @@ MakeReader = Callable[..., Snowflake]
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (
+        "athena_fake: needs the local Athena (moto)",
         "bigquery_emulator: needs the local BigQuery (bqemulator)",
         "clickhouse_engine: needs the local ClickHouse (chdb)",
         "mariadb: needs the binaries of MariaDB",

@@ -264,3 +264,109 @@ def test_the_window_is_half_open(tmp_path: Path) -> None:
     earlier = datetime(2026, 11, 20, 11, tzinfo=timezone.utc)
     assert read(reader(path), Window(NOON, later)).height == 1
     assert list(reader(path).read(Window(earlier, NOON))) == []
+
+
+def csvlog_line(number: int, message: str, severity: str = "LOG") -> list[str]:
+    """A line of PostgreSQL 15's csvlog, which has 26 columns."""
+    at = f"2026-11-20 12:00:{number:02}.123 UTC"
+    return [
+        at, "hex", "sales", "77", "10.0.0.1:5", f"s{number}", "1", "SELECT", at, "3/1", "0",
+        severity, "00000", message, *[""] * 8, "hex", "client backend", "", "0",
+    ]  # fmt: skip
+
+
+def postgres_messages() -> list[tuple[str, str]]:
+    text = f"SELECT 'Ann', a\nFROM t\n{comment()}"
+    return [
+        (f"duration: 1.250 ms  statement: {text}", "LOG"),
+        (f"statement: {text}", "LOG"),
+        (f"duration: 0.1 ms  execute <unnamed>: {text}", "LOG"),
+        (f"duration: 0.1 ms  parse <unnamed>: {text}", "LOG"),
+        (f"duration: 0.1 ms  bind <unnamed>: {text}", "LOG"),
+        (f"duration: 0.1 ms  execute fetch from c1: {text}", "LOG"),
+        (f"duration: 1.0 ms  plan:\nQuery Text: {text}\nSeq Scan on t", "LOG"),
+        (f"AUDIT: SESSION,1,1,READ,SELECT,,,{text}", "LOG"),
+        (f"syntax error in {text}", "ERROR"),
+        (f"gone: {text}", "FATAL"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csvlog", "jsonlog"])
+def test_postgres_logs(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"postgresql.{kind}"
+    lines = [csvlog_line(at, *line) for at, line in enumerate(postgres_messages())]
+    with path.open("w", newline="") as file:
+        if kind == "csvlog":
+            csv.writer(file).writerows(lines)
+        else:
+            for line in lines:
+                keys = {
+                    "timestamp": line[0], "user": line[1], "dbname": line[2],
+                    "session_id": line[5], "error_severity": line[11], "message": line[13],
+                }  # fmt: skip
+                file.write(json.dumps(keys) + "\n")
+    log = reader(path, dialect="postgres", preset=f"postgres-{kind}")
+    (row,) = read_query_history([log], WINDOW).frame.rows.rows(named=True)
+    assert (row["sql"], row["executions"]) == ("SELECT '?', a\nFROM t", 3)
+    assert (row["database"], row["sample_query_id"]) == ("sales", "s2")
+    assert log.check() == "1 file found, columns are there"
+
+
+def test_a_prefix_by_a_setting(tmp_path: Path) -> None:
+    rows = [
+        {"line": f"ran: SELECT 1 FROM t {comment()}", "at": NOON},
+        {"line": f"seen SELECT 1 FROM t {comment()}", "at": NOON},
+    ]
+    columns = {"query_text": "line", "start_time": "at"}
+    log = reader(write(tmp_path / "a.parquet", rows), columns=columns, text_prefix=r"\Aran: ")
+    frame = read_query_history([log], WINDOW).frame.rows
+    assert frame.select("sql", "executions").rows() == [("SELECT 0 FROM t", 1)]
+    with pytest.raises(ValidationError, match="look-around"):
+        reader(tmp_path, text_prefix="(?=a)")
+
+
+def test_a_csv_without_header(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerow(["2026-11-20 12:00:00", f"SELECT 1 {comment()}", "x"])
+    log = reader(path, csv_columns=["start_time", "query_text"])
+    assert read(log)["first_seen"].to_list() == [NOON]
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log.parquet"])
+def test_nested_exports(tmp_path: Path, name: str) -> None:
+    """As Trino's HTTP event listener, Athena's and cloud logging's exports are."""
+    inputs = [
+        {"catalogName": "hive", "schema": "core", "table": "orders", "columns": ["id", "region"]}
+    ]
+    rows = [
+        {
+            "createTime": "2026-11-20T12:00:00Z",
+            "metadata": {"query": {"text": f"SELECT 1 {comment()}"}, "queryState": "FINISHED"},
+            "ioMetadata": {"inputs": inputs},
+        }
+    ]
+    columns = {
+        "query_text": "metadata.query.text",
+        "start_time": "createTime",
+        "execution_status": "metadata.queryState",
+        "resolved": "ioMetadata.inputs",
+    }
+    log = reader(write(tmp_path / name, rows), dialect="trino", columns=columns)
+    (row,) = read(log).rows(named=True)
+    assert (row["first_seen"], row["resolved"]) == (
+        NOON,
+        [{"database": "hive", "schema": "core", "table": "orders", "columns": ["id", "region"]}],
+    )
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.parquet"])
+def test_grouped_exports(tmp_path: Path, name: str) -> None:
+    later = datetime(2026, 11, 20, 18, tzinfo=timezone.utc)
+    rows = [
+        entry(0, f"SELECT 1 {comment()}", executions=40, last_seen=later),
+        entry(1, f"SELECT 1 {comment()}", executions=None, last_seen=None),
+    ]
+    log = reader(write(tmp_path / name, rows))
+    (row,) = read_query_history([log], WINDOW).frame.rows.rows(named=True)
+    assert (row["executions"], row["first_seen"], row["last_seen"]) == (41, NOON, later)
