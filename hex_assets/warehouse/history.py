@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 import polars as pl
 
 from hex_assets.frames import INSTANT, TABLES_READ, WAREHOUSE_QUERY_HISTORY, Frame
-from hex_assets.warehouse.comment import split_comment
-from hex_assets.warehouse.masking import mask_literals
 from hex_assets.warehouse.reader import HistoryReader, Window, grouped
+from hex_assets.warehouse.shapes import Shapes, decoded
 
 __all__ = ["HistoryFigures", "QueryHistory", "Window", "read_query_history"]
 
 _KEY = ["service", "dialect", "database", "schema", "project_id", "cell_id", "sql_key"]
 _COMPACT_ABOVE = 200_000
 """Rows of partial results at which equal ones are made one, to bound memory."""
-
-_SHAPES_KEPT = 4_096
-"""Statements whose masked form is kept, so that what runs often is masked once."""
 
 _PARTIAL: dict[str, Any] = {
     **dict.fromkeys(_KEY, pl.String),
@@ -35,14 +29,6 @@ _PARTIAL: dict[str, Any] = {
     "sample_query_id": pl.String,
 }
 """One row per key, context and user."""
-
-_COMMENT: dict[str, Any] = {
-    "statement": pl.String,
-    "project_id": pl.String,
-    "cell_id": pl.String,
-    "context": pl.String,
-    "email": pl.String,
-}
 
 
 @dataclass(frozen=True)
@@ -99,7 +85,7 @@ def read_query_history(
     Raises:
         WarehouseError: a reader did not read to its end.
     """
-    shape = lru_cache(_SHAPES_KEPT)(_shape)
+    shapes = Shapes()
     parts: list[pl.DataFrame] = []
     figures = HistoryFigures()
     gaps: list[str] = []
@@ -108,7 +94,7 @@ def read_query_history(
         for batch in reader.read(window):
             gaps += batch.gaps
             figures = replace(figures, cut=figures.cut + batch.cut)
-            part, figures = _partial(reader, batch.rows, project_ids, store_sql, shape, figures)
+            part, figures = _partial(reader, batch.rows, project_ids, store_sql, shapes, figures)
             parts.append(part)
             if sum(part.height for part in parts) > _COMPACT_ABOVE:
                 parts = [_compact(parts)]
@@ -123,21 +109,17 @@ def _partial(
     rows: pl.DataFrame,
     project_ids: Collection[str] | None,
     store_sql: str,
-    shape: Callable[[str, str], tuple[str, str]],
+    shapes: Shapes,
     figures: HistoryFigures,
 ) -> tuple[pl.DataFrame, HistoryFigures]:
     """One batch, decoded, filtered, masked, and the figures with it added."""
     texts = grouped(rows)
-    decoded = texts.with_columns(_decoded(texts["query_text"]))
-    readable = decoded.filter(pl.col("project_id").is_not_null())
+    split = texts.with_columns(decoded(texts["query_text"]).get_columns())
+    readable = split.filter(pl.col("project_id").is_not_null())
     ours = readable
     if project_ids is not None:
         ours = readable.filter(pl.col("project_id").is_in(list(project_ids)))
-    shapes = [shape(statement, reader.dialect) for statement in ours["statement"]]
-    masked = ours.with_columns(
-        pl.Series("masked", [text for text, _ in shapes], pl.String),
-        pl.Series("sql_key", [key for _, key in shapes], pl.String),
-    )
+    masked = ours.with_columns(shapes.masked(ours["statement"], reader.dialect).get_columns())
     stored = {"masked": pl.col("masked"), "full": pl.col("statement")}
     part = masked.select(
         pl.lit(reader.service).alias("service"),
@@ -155,7 +137,7 @@ def _partial(
         "last_seen",
         "sample_query_id",
     )
-    total, named, counted = (int(one["executions"].sum()) for one in (decoded, readable, ours))
+    total, named, counted = (int(one["executions"].sum()) for one in (split, readable, ours))
     figures = replace(
         figures,
         executions=figures.executions + counted,
@@ -164,25 +146,6 @@ def _partial(
         texts=figures.texts + ours["statement"].n_unique(),
     )
     return _compact([part]), figures
-
-
-def _decoded(texts: pl.Series) -> list[pl.Series]:
-    """Statement and comment fields of each text; no project where the comment is unreadable."""
-    rows: list[tuple[str | None, ...]] = []
-    for text in texts:
-        statement, comment = split_comment(text)
-        if comment is None:
-            rows.append((statement, None, None, None, None))
-        else:
-            fields = (comment.project_id, comment.cell_id, comment.context, comment.user_email)
-            rows.append((statement, *fields))
-    return pl.DataFrame(rows, schema=_COMMENT, orient="row").get_columns()
-
-
-def _shape(statement: str, dialect: str) -> tuple[str, str]:
-    """The masked statement and its key."""
-    masked = mask_literals(statement, dialect).strip(" \t\r\n;")
-    return masked, hashlib.sha256(masked.encode()).hexdigest()
 
 
 def _compact(parts: list[pl.DataFrame]) -> pl.DataFrame:
