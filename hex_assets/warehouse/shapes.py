@@ -35,8 +35,9 @@ _STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
 _VALUE = rf"(?:{_STRING}|\[\s*(?:{_STRING}(?:\s*,\s*{_STRING})*)?\s*\]|null|true|false|0|[1-9]\d*)"
 _PAIR = rf"{_STRING}[ \t]*:[ \t]*{_VALUE}"
 _MARKER = r"(?i:hex query metadata)[ \t]*:[ \t]*"
-_SIGNED = rf"(?s)^(.*?)-{{2,}}[ \t]*{_MARKER}(\{{[ \t]*{_PAIR}(?:[ \t]*,[ \t]*{_PAIR})*[ \t]*\}})"
-"""A statement and the flat JSON object of the Hex comment behind it, in a line comment."""
+_COMMENT_ON = rf"(?s)(-{{2,}}[ \t]*{_MARKER}\{{.*)"
+_OBJECT = rf"^-+[ \t]*{_MARKER}(\{{[ \t]*{_PAIR}(?:[ \t]*,[ \t]*{_PAIR})*[ \t]*\}})"
+"""The flat JSON object of a Hex comment that is a line comment."""
 
 _FIELDS = ("project_id", "project_url", "context", "user_email")
 _ANY_FIELD = rf'"(?:{"|".join(_FIELDS)})"[ \t]*:'
@@ -55,18 +56,21 @@ def decoded(texts: pl.Series) -> pl.DataFrame:
     found = (
         texts.alias("text")
         .to_frame()
+        .lazy()
+        .with_columns(signed=pl.col("text").str.extract(_COMMENT_ON))
         .with_columns(
-            pl.col("text")
-            .str.extract_groups(_SIGNED)
-            .struct.rename_fields(["statement", "json"])
-            .alias("signed"),
-            once=pl.col("text").str.count_matches(_MARKER) == 1,
+            json=pl.col("signed").str.extract(_OBJECT),
+            statement=pl.col("text").str.strip_suffix(pl.col("signed")).str.strip_chars_end(_ENDS),
+            # The first comment, so it is the only one if it holds no marker but its own.
+            once=pl.col("signed").str.count_matches(_MARKER) == 1,
+            before=~pl.col("text").str.strip_suffix(pl.col("signed")).str.contains(_MARKER),
         )
-        .unnest("signed")
-        .with_columns(pl.col("statement").str.strip_chars_end(_ENDS), **fields)
+        .with_columns(**fields)
+        .collect()
     )
     common = (
         pl.col("once")
+        & pl.col("before")
         & pl.col("json").is_not_null()
         & (pl.col("project_id") != "")
         # Each field stands there once at most, and as a string.
