@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
+from upath import UPath
 
 from hex_assets.frames import LINEAGE_EDGES, UNRESOLVED_REFERENCES, Frame
 from hex_assets.reporting import (
@@ -57,6 +58,7 @@ def lineage(
 ) -> Iterator[dg.MaterializeResult[Frame]]:
     """Parse each distinct statement once and resolve its tables against the catalog."""
     from hex_assets.lineage.edges import build_edges
+    from hex_assets.lineage.parse_store import ParseStore
 
     recipe = recipes.recipe(context.partition_key)
     with failures():
@@ -65,6 +67,9 @@ def lineage(
             catalog_tables,
             recipe.source_config.db_service_prefixes,
             progress=log_progress(context.log.info, "Distinct statements parsed"),
+            store=ParseStore(
+                UPath(stored.root) / "parsed_statements" / f"{context.partition_key}.parquet"
+            ),
         )
     if dg.AssetKey("lineage_edges") in context.selected_asset_keys:
         keep_sql = recipe.hex_assets.store_sql != "none"

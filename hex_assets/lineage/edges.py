@@ -11,6 +11,7 @@ import polars as pl
 from hex_assets.frames import COLUMNS_READ, LINEAGE_EDGES, UNRESOLVED_REFERENCES, Frame
 from hex_assets.lineage.names import session_of
 from hex_assets.lineage.parse import MAX_CHARACTERS, References, Script, parse
+from hex_assets.lineage.parse_store import ParseStore, key_of
 from hex_assets.lineage.resolve import Reason, Resolved, TableIndex
 
 QUERY_HISTORY = "query_history"
@@ -74,6 +75,7 @@ def build_edges(
     prefixes: Sequence[str],
     max_characters: int = MAX_CHARACTERS,
     progress: Callable[[int, int], None] | None = None,
+    store: ParseStore | None = None,
 ) -> Lineage:
     """Link what the projects ran to the tables it read.
 
@@ -86,13 +88,14 @@ def build_edges(
         prefixes: ``dbServicePrefixes`` of the recipe; empty means no restriction.
         max_characters: longer statements are not parsed, but reported.
         progress: called with statements parsed so far and in all.
+        store: parse results of earlier runs, which need no parse; None parses all.
 
     Raises:
         ValueError: a prefix is malformed, or sqlglot does not know a dialect of the history.
     """
     scopes = history.rows.select(_SCOPE).unique().sort(_SCOPE).with_row_index("scope")
     texts = history.rows.unique(_STATEMENT, keep="any").select(*_STATEMENT, "sql")
-    scripts = _parse_all(texts.sort(_STATEMENT), max_characters, progress)
+    scripts = _parse_all(texts.sort(_STATEMENT), max_characters, progress, store)
     index = TableIndex(catalog_tables.rows, prefixes)
     links: list[tuple[Any, ...]] = []
     misses: list[tuple[Any, ...]] = []
@@ -134,14 +137,23 @@ def build_edges(
 
 
 def _parse_all(
-    texts: pl.DataFrame, max_characters: int, progress: Callable[[int, int], None] | None
+    texts: pl.DataFrame,
+    max_characters: int,
+    progress: Callable[[int, int], None] | None,
+    store: ParseStore | None,
 ) -> Mapping[tuple[str, str], Script]:
-    scripts = {}
+    known = store.known() if store is not None else {}
+    used = {}
     for done, (dialect, sql_key, sql) in enumerate(texts.iter_rows(), start=1):
-        scripts[dialect, sql_key] = parse(sql, dialect, max_characters)
+        key = key_of(dialect, sql_key, sql)
+        too_long = len(sql) > max_characters
+        script = None if too_long else known.get(key)
+        used[key] = parse(sql, dialect, max_characters) if script is None else script
         if progress is not None:
             progress(done, texts.height)
-    return scripts
+    if store is not None:
+        store.keep(used)
+    return {(dialect, sql_key): script for (dialect, sql_key, _), script in used.items()}
 
 
 def _hidden(scope: int, sql_key: str, references: References) -> list[tuple[Any, ...]]:

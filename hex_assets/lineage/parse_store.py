@@ -1,0 +1,197 @@
+"""Parse results kept between runs, so that a statement is parsed once and not once a run.
+
+A Parquet file per workspace, beside the frames. A result is stored as JSON that names the classes
+of this package that it is made of; reading it back makes nothing else. What another version of
+the parser found does not count: its version is the hash of the sources of this package and of
+sqlglot's version, so that nobody has to remember to change it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import typing
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from enum import Enum
+from functools import cache
+from importlib.resources import files
+from types import UnionType
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+from upath import UPath
+
+from hex_assets.lineage.parse import Script
+
+_VERSION_KEY = "hex_assets.parser"
+_SCHEMA: dict[str, Any] = {
+    "dialect": pl.String,
+    "sql_key": pl.String,
+    "masked": pl.Boolean,
+    "script": pl.String,
+    "last_used": pl.Date,
+}
+_KEPT_FOR = timedelta(days=90)
+_NOTED_AFTER = timedelta(days=7)
+"""How old ``last_used`` may be before a file is written for nothing else."""
+
+Key = tuple[str, str, bool]
+"""Dialect, key of the masked statement, and whether the masked statement is what was parsed."""
+
+
+def key_of(dialect: str, sql_key: str, sql: str) -> Key:
+    return dialect, sql_key, hashlib.sha256(sql.encode()).hexdigest() == sql_key
+
+
+@cache
+def parser_version() -> str:
+    """A hash of all that decides what a parse gives."""
+    from sqlglot import __version__
+
+    digest = hashlib.sha256(__version__.encode())
+    for source in sorted(files(__package__).iterdir(), key=lambda file: file.name):
+        if source.name.endswith(".py"):
+            digest.update(source.name.encode())
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+class ParseStore:
+    """Parse results in one file.
+
+    Attributes:
+        path: the file; a local path or one in an object store.
+        today: the date that counts as today.
+        version: the version of the parser whose results count.
+    """
+
+    def __init__(
+        self,
+        path: UPath,
+        today: Callable[[], date] = date.today,
+        version: str | None = None,
+    ) -> None:
+        self.path = path
+        self.today = today
+        self.version = version or parser_version()
+        self._rows = self._read()
+
+    def known(self) -> Mapping[Key, Script]:
+        """What is stored; entries that cannot be read are left out, and so parsed again."""
+        found = {}
+        for dialect, sql_key, masked, script, _ in self._rows.iter_rows():
+            try:
+                found[dialect, sql_key, masked] = decode_script(script)
+            except (ValueError, TypeError, KeyError):
+                continue
+        return found
+
+    def keep(self, used: Mapping[Key, Script]) -> None:
+        """Store what a run used; what no run used for 90 days leaves.
+
+        Nothing is written when nothing changed.
+        """
+        today = self.today()
+        stored = {row[:3]: row[4] for row in self._rows.iter_rows()}
+        new = [key for key in used if key not in stored]
+        stale = any(today - stored[key] > _NOTED_AFTER for key in used if key in stored)
+        old = any(today - last > _KEPT_FOR for key, last in stored.items() if key not in used)
+        if not (new or stale or old):
+            return
+        rows = [(*key, encode_script(script), today) for key, script in used.items()]
+        rest = self._rows.filter(pl.col("last_used") >= today - _KEPT_FOR)
+        rows += [row for row in rest.iter_rows() if row[:3] not in used]
+        self._rows = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+        self._write()
+
+    def _read(self) -> pl.DataFrame:
+        try:
+            content = self.path.read_bytes()
+            if pl.read_parquet_metadata(io.BytesIO(content)).get(_VERSION_KEY) == self.version:
+                rows = pl.read_parquet(io.BytesIO(content))
+                if dict(rows.schema) == _SCHEMA:
+                    return rows
+        except (FileNotFoundError, PolarsError):
+            pass
+        return pl.DataFrame(schema=_SCHEMA)
+
+    def _write(self) -> None:
+        buffer = io.BytesIO()
+        self._rows.write_parquet(buffer, metadata={_VERSION_KEY: self.version})
+        if self.path.protocol in ("", "file"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
+            draft.write_bytes(buffer.getvalue())
+            draft.replace(self.path)
+        else:
+            self.path.write_bytes(buffer.getvalue())
+
+
+def encode_script(script: Script) -> str:
+    return json.dumps(_encoded(script), separators=(",", ":"))
+
+
+def decode_script(text: str) -> Script:
+    """The script that was encoded.
+
+    Raises:
+        ValueError: the text is no script.
+    """
+    script = _decoded(json.loads(text))
+    if not isinstance(script, Script):
+        raise ValueError("not a script")
+    return script
+
+
+def _encoded(value: Any) -> Any:
+    """A value as JSON; what is no plain value is a list that begins with its class."""
+    if isinstance(value, Enum):
+        return [type(value).__name__, value.name]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, tuple):
+        return ["tuple", *map(_encoded, value)]
+    if isinstance(value, frozenset):
+        return ["frozenset", *sorted(map(_encoded, value), key=json.dumps)]
+    if type(value).__name__ in _classes() and dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return [type(value).__name__, *(_encoded(getattr(value, one.name)) for one in fields)]
+    raise TypeError(f"a script may not hold a {type(value).__name__}")
+
+
+def _decoded(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    name, *parts = value
+    if name == "tuple":
+        return tuple(map(_decoded, parts))
+    if name == "frozenset":
+        return frozenset(map(_decoded, parts))
+    kind = _classes()[name]
+    return kind[parts[0]] if issubclass(kind, Enum) else kind(*map(_decoded, parts))
+
+
+@cache
+def _classes() -> Mapping[str, Any]:
+    """The classes that a script is made of, by name."""
+    found: dict[str, Any] = {}
+
+    def visit(hint: Any) -> None:
+        if isinstance(hint, UnionType) or typing.get_origin(hint) is not None:
+            for argument in typing.get_args(hint):
+                visit(argument)
+        elif isinstance(hint, type) and hint.__name__ not in found:
+            if issubclass(hint, Enum):
+                found[hint.__name__] = hint
+            elif dataclasses.is_dataclass(hint):
+                found[hint.__name__] = hint
+                for inner in typing.get_type_hints(hint).values():
+                    visit(inner)
+
+    visit(Script)
+    return found
