@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from enum import Enum
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from types import UnionType
 from typing import Any
@@ -51,9 +52,7 @@ def key_of(dialect: str, sql_key: str, sql: str) -> Key:
 @cache
 def parser_version() -> str:
     """A hash of all that decides what a parse gives."""
-    from sqlglot import __version__
-
-    digest = hashlib.sha256(__version__.encode())
+    digest = hashlib.sha256(version("sqlglot").encode())
     for source in sorted(files(__package__).iterdir(), key=lambda file: file.name):
         if source.name.endswith(".py"):
             digest.update(source.name.encode())
@@ -74,11 +73,11 @@ class ParseStore:
         self,
         path: UPath,
         today: Callable[[], date] = date.today,
-        version: str | None = None,
+        parser: str | None = None,
     ) -> None:
         self.path = path
         self.today = today
-        self.version = version or parser_version()
+        self.version = parser or parser_version()
         self._rows = self._read()
 
     def known(self) -> Mapping[Key, Script]:

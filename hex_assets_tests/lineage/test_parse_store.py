@@ -59,11 +59,11 @@ def test_a_second_run_parses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_another_version_and_a_damaged_file_count_for_nothing(tmp_path: Path) -> None:
     path = UPath(tmp_path / "ws.parquet")
     key = key_of("snowflake", "key", "SELECT 1")
-    ParseStore(path, version="1").keep({key: parse("SELECT 1", "snowflake")})
-    assert set(ParseStore(path, version="1").known()) == {key}
-    assert ParseStore(path, version="2").known() == {}
+    ParseStore(path, parser="1").keep({key: parse("SELECT 1", "snowflake")})
+    assert set(ParseStore(path, parser="1").known()) == {key}
+    assert ParseStore(path, parser="2").known() == {}
     path.write_bytes(b"PAR1 cut")
-    assert ParseStore(path, version="1").known() == {}
+    assert ParseStore(path, parser="1").known() == {}
 
 
 def test_what_is_long_unused_leaves(tmp_path: Path) -> None:
