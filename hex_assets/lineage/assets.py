@@ -67,6 +67,7 @@ def lineage(
 ) -> Iterator[dg.MaterializeResult[Frame]]:
     """Parse each distinct statement once and resolve what it reads against the catalog."""
     from hex_assets.lineage.edges import build_edges
+    from hex_assets.lineage.parse_store import ParseStore
 
     recipe = recipes.recipe(context.partition_key)
     with failures():
@@ -77,6 +78,7 @@ def lineage(
             progress=log_progress(context.log.info, "Distinct statements parsed"),
             cells=hex_cells,
             connections=hex_data_connections,
+            store=ParseStore(stored.state_path("lineage", context.partition_key)),
         )
     if dg.AssetKey("lineage_edges") in context.selected_asset_keys:
         keep_sql = recipe.hex_assets.store_sql != "none"

@@ -22,6 +22,7 @@ from hex_assets.frames import (
 from hex_assets.lineage.cells import CellReads, Miss, read_cells
 from hex_assets.lineage.names import Name, Session, TableName, session_of
 from hex_assets.lineage.parse import MAX_CHARACTERS, Reference, References, Script, parse
+from hex_assets.lineage.parse_store import Key, ParseStore, key_of
 from hex_assets.lineage.queries import usage_words
 from hex_assets.lineage.resolve import (
     CatalogTable,
@@ -109,6 +110,7 @@ def build_edges(
     connections: Frame | None = None,
     imports: Frame | None = None,
     queried_tables: Frame | None = None,
+    store: ParseStore | None = None,
 ) -> Lineage:
     """Link projects and cells to the tables and columns they read.
 
@@ -125,6 +127,7 @@ def build_edges(
         connections: a frame of ``HEX_DATA_CONNECTIONS``.
         imports: a frame of ``HEX_COMPONENT_IMPORTS``.
         queried_tables: a frame of ``HEX_QUERIED_TABLES``.
+        store: parse results of earlier runs, which need no parse; None parses all.
 
     Raises:
         ValueError: a prefix is malformed, or sqlglot does not know a dialect of the inputs.
@@ -136,15 +139,17 @@ def build_edges(
     inputs = (history, catalog_tables, cells, connections, imports, queried_tables)
     gaps = tuple(dict.fromkeys(gap for frame in inputs for gap in frame.gaps))
     texts = history.rows.unique(["dialect", "sql_key"], keep="any").sort("dialect", "sql_key")
-    scripts = _parse_all(texts, max_characters, progress)
+    parsing = _Parsing(max_characters, store)
+    scripts = _parse_all(texts, parsing, progress)
     merging = _Merging(TableIndex(catalog_tables.rows, prefixes))
     merging.read_history(history.rows, scripts)
     reads, misses = read_cells(
         cells.rows,
         connections.rows,
         merging.index,
-        lambda sql, dialect: parse(sql, dialect, max_characters),
+        parsing.parsed,
     )
+    parsing.keep()
     merging.read_cells(cells.rows, reads, misses)
     merging.read_queried_tables(queried_tables.rows, connections.rows)
     disagreements = list(merging.disagreements())
@@ -167,13 +172,36 @@ def build_edges(
     )
 
 
+class _Parsing:
+    """Parses each distinct text once, and not at all if an earlier run did."""
+
+    def __init__(self, max_characters: int, store: ParseStore | None) -> None:
+        self._max_characters = max_characters
+        self._store = store
+        self._known = store.known() if store is not None else {}
+        self._used: dict[Key, Script] = {}
+
+    def parsed(self, sql: str, dialect: str) -> Script:
+        key = key_of(dialect, sql)
+        if key not in self._used:
+            known = None if len(sql) > self._max_characters else self._known.get(key)
+            script = parse(sql, dialect, self._max_characters) if known is None else known
+            self._used[key] = script
+        return self._used[key]
+
+    def keep(self) -> None:
+        """Store what was used."""
+        if self._store is not None:
+            self._store.keep(self._used)
+
+
 def _parse_all(
-    texts: pl.DataFrame, max_characters: int, progress: Callable[[int, int], None] | None
+    texts: pl.DataFrame, parsing: _Parsing, progress: Callable[[int, int], None] | None
 ) -> Mapping[tuple[str, str], Script]:
     scripts = {}
     rows = texts.select("dialect", "sql_key", "sql").iter_rows()
     for done, (dialect, sql_key, sql) in enumerate(rows, start=1):
-        scripts[dialect, sql_key] = parse(sql, dialect, max_characters)
+        scripts[dialect, sql_key] = parsing.parsed(sql, dialect)
         if progress is not None:
             progress(done, texts.height)
     return scripts

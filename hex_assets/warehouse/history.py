@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import Any, Literal
 
 import polars as pl
 
 from hex_assets.frames import INSTANT, NAMES, TABLES_READ, WAREHOUSE_QUERY_HISTORY, Frame
 from hex_assets.warehouse.comment import split_comment
-from hex_assets.warehouse.masking import mask_literals
 from hex_assets.warehouse.reader import HistoryReader, Window
+from hex_assets.warehouse.shapes import Shapes
 
 KEY = ["service", "dialect", "database", "schema", "project_id", "cell_id", "sql_key"]
 """What makes a row of the history: the same statement in the same place."""
@@ -42,9 +41,6 @@ _BUCKETS = 65_536
 _COMPACT_ABOVE = 20_000
 """Rows of partial results at which equal ones are made one, to bound memory; with more distinct
 rows than that, their number decides, so that no row is merged again and again."""
-
-_SHAPES_KEPT = 4_096
-"""Statements whose masked form is kept, so that what runs often is masked once."""
 
 _COMMENT: dict[str, Any] = {
     "statement": pl.String,
@@ -117,13 +113,13 @@ def read_window(
     Raises:
         WarehouseError: the reader did not read to its end.
     """
-    shape = lru_cache(_SHAPES_KEPT)(_shape)
+    shapes = Shapes()
     whole = pl.DataFrame(schema=STATEMENT_ROWS)
     parts: list[pl.DataFrame] = []
     figures = HistoryFigures()
     gaps: list[str] = []
     for batch in reader.read(window):
-        part, of_batch = _statements(reader, batch.rows, project_ids, store_sql, shape)
+        part, of_batch = _statements(reader, batch.rows, project_ids, store_sql, shapes)
         figures += of_batch + HistoryFigures(rows=batch.rows.height, cut=batch.cut)
         gaps += batch.gaps
         parts.append(part)
@@ -191,7 +187,7 @@ def _statements(
     rows: pl.DataFrame,
     project_ids: Collection[str] | None,
     store_sql: StoreSql,
-    shape: Callable[[str, str], tuple[str, str]],
+    shapes: Shapes,
 ) -> tuple[pl.DataFrame, HistoryFigures]:
     """One batch, decoded, filtered and masked."""
     decoded = rows.with_columns(_decoded(rows["query_text"]))
@@ -199,13 +195,9 @@ def _statements(
     ours = readable
     if project_ids is not None:
         ours = readable.filter(pl.col("project_id").is_in(list(project_ids)))
-    shapes = [shape(statement, reader.sql_dialect) for statement in ours["statement"]]
-    keys = [key for _, key in shapes]
-    masked = ours.with_columns(
-        pl.Series("masked", [text for text, _ in shapes], pl.String),
-        pl.Series("sql_key", keys, pl.String),
-        pl.Series("user_buckets", list(map(user_buckets, ours["users"], keys)), BUCKETS),
-    )
+    masks = shapes.masked(ours["statement"], reader.sql_dialect)
+    buckets = list(map(user_buckets, ours["users"], masks["sql_key"]))
+    masked = ours.with_columns(*masks.get_columns(), pl.Series("user_buckets", buckets, BUCKETS))
     stored = {"masked": pl.col("masked"), "full": pl.col("statement")}
     part = masked.select(
         pl.lit(reader.service).alias("service"),
@@ -244,9 +236,3 @@ def _decoded(texts: pl.Series) -> list[pl.Series]:
         else:
             rows.append((statement, comment.project_id, comment.cell_id, comment.context))
     return pl.DataFrame(rows, schema=_COMMENT, orient="row").get_columns()
-
-
-def _shape(statement: str, dialect: str) -> tuple[str, str]:
-    """The masked statement and its key."""
-    masked = mask_literals(statement, dialect).strip(" \t\r\n;")
-    return masked, hashlib.sha256(masked.encode()).hexdigest()

@@ -9,7 +9,7 @@ taken from sqlglot's tokenizer of that dialect.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -57,7 +57,7 @@ _FAMILY = {
 }
 """Dialect to the one it is treated like."""
 
-_TYPES = frozenset(
+SIZED_TYPES = frozenset(
     "bigdecimal bignumeric datetime2 datetime64 datetimeoffset decimal decimal32 decimal64 "
     "decimal128 decimal256 fixedstring nchar number numeric nvarchar nvarchar2 timestamp_ltz "
     "timestamp_ntz timestamp_tz timestamptz varbinary varchar varchar2 varying".split()
@@ -131,7 +131,7 @@ def mask_literals(sql: str, dialect: str) -> str:
     Raises:
         ValueError: sqlglot knows no such dialect.
     """
-    lexicon = _lexicon(dialect)
+    lexicon = lexicon_of(dialect)
     readings = [lexicon]
     if lexicon.dialect == "redshift":
         # Amazon's examples escape with backslashes, statements of PostgreSQL clients do not.
@@ -149,7 +149,7 @@ class _Unpaired(Exception):
 
 
 @dataclass(frozen=True)
-class _Lexicon:
+class Lexicon:
     """How one dialect writes strings, names and comments.
 
     Attributes:
@@ -163,6 +163,7 @@ class _Lexicon:
         doubled: whether a doubled quote stands for one in a string.
         triple: whether three quotes open a string.
         dollar: how a string in dollars opens; None without such strings.
+        lines: what opens a comment up to the end of the line.
         nested: whether block comments nest.
         digit_names: whether an unquoted name may begin with a digit.
         arguments: function to what its leading string arguments are.
@@ -179,6 +180,7 @@ class _Lexicon:
     doubled: bool
     triple: bool
     dollar: re.Pattern[str] | None
+    lines: tuple[str, ...]
     nested: bool
     digit_names: bool
     arguments: Mapping[str, str]
@@ -193,7 +195,12 @@ class _Lexicon:
 
 
 @cache
-def _lexicon(name: str) -> _Lexicon:
+def lexicon_of(name: str) -> Lexicon:
+    """The lexicon of a dialect.
+
+    Raises:
+        ValueError: sqlglot knows no such dialect.
+    """
     dialect = Dialect.get_or_raise(name)
     tokenizer = dialect.tokenizer_class
     family = _FAMILY.get(name.lower(), name.lower())
@@ -205,7 +212,8 @@ def _lexicon(name: str) -> _Lexicon:
     tagged = "$" in tokenizer.HEREDOC_STRINGS
     dollar = tagged or "$$" in tokenizer.RAW_STRINGS
     digit_names = dialect.IDENTIFIERS_CAN_START_WITH_DIGIT
-    return _Lexicon(
+    lines = tuple(sign for sign in tokenizer.COMMENTS if isinstance(sign, str))
+    return Lexicon(
         name=name,
         dialect=family,
         quotes=quotes,
@@ -217,6 +225,7 @@ def _lexicon(name: str) -> _Lexicon:
         doubled="'" in tokenizer.STRING_ESCAPES,
         triple="'''" in tokenizer.QUOTES,
         dollar=re.compile(r"\$(?:[^\W\d]\w*)?\$" if tagged else r"\$\$") if dollar else None,
+        lines=lines,
         nested=tokenizer.NESTED_COMMENTS,
         digit_names=digit_names,
         arguments={"identifier": "n", "table": "n", **_ARGUMENTS.get(family, {})},
@@ -224,7 +233,7 @@ def _lexicon(name: str) -> _Lexicon:
             family,
             quotes,
             names,
-            lines=[sign for sign in tokenizer.COMMENTS if isinstance(sign, str)],
+            lines,
             digits="[0-9_]"
             if dialect.NUMBERS_CAN_BE_UNDERSCORE_SEPARATED or not digit_names
             else "[0-9]",
@@ -238,9 +247,9 @@ def _opening(delimiter: str | tuple[str, str]) -> str:
 
 
 def _token(
-    dialect: str, quotes: str, names: str, lines: list[str], digits: str, suffixes: str
+    dialect: str, quotes: str, names: str, lines: Sequence[str], digits: str, suffixes: str
 ) -> re.Pattern[str]:
-    """See ``_Lexicon.token``.
+    """See ``Lexicon.token``.
 
     Args:
         lines: what opens a comment up to the end of the line.
@@ -293,7 +302,7 @@ class _Masking:
     the output decides the same again.
     """
 
-    def __init__(self, sql: str, lexicon: _Lexicon) -> None:
+    def __init__(self, sql: str, lexicon: Lexicon) -> None:
         self.sql = sql
         self.lexicon = lexicon
         self.out: list[str] = []
@@ -434,7 +443,7 @@ class _Masking:
         word = found[2].lower()
         if roles := self.lexicon.arguments.get(word):
             self._named_arguments(roles)
-        elif (found[1] or word in _TYPES) and (
+        elif (found[1] or word in SIZED_TYPES) and (
             arguments := _TYPE_ARGUMENTS.match(self.sql, self.at)
         ):
             self.out.append(arguments[0])
@@ -495,7 +504,7 @@ def _unescaped(match: re.Match[str]) -> str:
     return {"n": "\n", "r": "\r", "t": "\t"}.get(match[1], match[1])
 
 
-def _before_first_quote(sql: str, lexicon: _Lexicon) -> str:
+def _before_first_quote(sql: str, lexicon: Lexicon) -> str:
     """What precedes anything that may have been opened, and one string for the rest."""
     dollar = rf"|{lexicon.dollar.pattern}" if lexicon.dollar else ""
     first = re.search(rf"[{re.escape(lexicon.quotes + lexicon.names)}]|/\*{dollar}", sql)
@@ -510,7 +519,7 @@ def _in_lists(names: str, backslash: bool) -> re.Pattern[str]:
     return re.compile(rf"{kept}|{_IN_LIST}", _I | _S)
 
 
-def _collapse_lists(masked: str, lexicon: _Lexicon) -> str:
+def _collapse_lists(masked: str, lexicon: Lexicon) -> str:
     """Keep one element of each kind in the ``IN`` lists of a masked text."""
     if not _ANY_IN_LIST.search(masked):
         return masked
