@@ -32,7 +32,8 @@ from hex_assets.sandbox.hex_api import HexState, create_hex_api
 from hex_assets.sandbox.query_log import query_log, write_query_log
 from hex_assets.sandbox.server import serve
 from hex_assets.sandbox.world import HexWorkspace, World, build_world
-from hex_assets.warehouse.athena import Athena, AwsCredentials
+from hex_assets.warehouse.athena import Athena
+from hex_assets.warehouse.aws import AwsCredentials
 from hex_assets.warehouse.connection import WarehouseConnection
 from hex_assets.warehouse.query_log import QueryLog
 from hex_assets.warehouse.registry import service_types, warehouse_types

@@ -16,7 +16,8 @@ import polars as pl
 from pydantic import Field, PrivateAttr
 
 from hex_assets.errors import MissingExtra, WarehouseError
-from hex_assets.section import Secret, Section, no_effect
+from hex_assets.section import no_effect
+from hex_assets.warehouse.aws import AwsCredentials
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.reader import (
@@ -34,82 +35,6 @@ _PER_REQUEST = 50
 _GROUP_AT = 2_000
 _SLACK = timedelta(minutes=1)
 _POLL_SECONDS = 0.5
-
-
-class AwsCredentials(Section):
-    """``awsConfig``: how to log in to AWS; without keys and profile, boto3's default chain does."""
-
-    aws_region: str = Field(min_length=1, description="Region, for example eu-west-1.")
-    aws_access_key_id: str | None = Field(default=None, description="Access key id.")
-    aws_secret_access_key: Secret | None = Field(default=None, description="Secret access key.")
-    aws_session_token: Secret | None = Field(default=None, description="Session token.")
-    end_point_url: str | None = Field(
-        default=None, alias="endPointURL", description="Endpoint of the service, if not AWS's own."
-    )
-    profile_name: str | None = Field(
-        default=None, description="Profile of the AWS configuration files."
-    )
-    assume_role_arn: str | None = Field(default=None, description="ARN of a role to assume.")
-    assume_role_session_name: str = Field(
-        default="OpenMetadataSession", description="Name of the assumed role's session."
-    )
-    assume_role_source_identity: str | None = Field(
-        default=None, description="Source identity of the assumed role's session."
-    )
-
-    enabled: bool = no_effect(False, "The default chain is used whenever no key is given.")
-
-    def secrets(self) -> tuple[Any, ...]:
-        """What must not be quoted."""
-        return (self.aws_access_key_id, self.aws_secret_access_key, self.aws_session_token)
-
-    def session(self) -> Any:
-        """A boto3 session; an assumed role is renewed for as long as it is used.
-
-        Raises:
-            ImportError: boto3 is not installed.
-            botocore.exceptions.BotoCoreError: the profile does not exist.
-        """
-        import boto3
-        from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-        from botocore.session import Session
-
-        def revealed(secret: Secret | None) -> str | None:
-            return secret.get_secret_value() if secret else None
-
-        keys = {
-            "aws_access_key_id": self.aws_access_key_id,
-            "aws_secret_access_key": revealed(self.aws_secret_access_key),
-            "aws_session_token": revealed(self.aws_session_token),
-        }
-        base = Session(profile=self.profile_name)
-        base.set_config_variable("region", self.aws_region)
-        if self.aws_access_key_id:
-            base.set_credentials(*keys.values())
-        if self.assume_role_arn is None:
-            return boto3.Session(botocore_session=base, region_name=self.aws_region)
-        extra = {"RoleSessionName": self.assume_role_session_name}
-        if self.assume_role_source_identity:
-            extra["SourceIdentity"] = self.assume_role_source_identity
-        fetcher = AssumeRoleCredentialFetcher(
-            base.create_client, base.get_credentials(), self.assume_role_arn, extra_args=extra
-        )
-        assumed = Session()
-        assumed.register_component(
-            "credential_provider",
-            _Always(DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")),
-        )
-        return boto3.Session(botocore_session=assumed, region_name=self.aws_region)
-
-
-class _Always:
-    """A botocore credential provider of one answer."""
-
-    def __init__(self, credentials: Any) -> None:
-        self._credentials = credentials
-
-    def load_credentials(self) -> Any:
-        return self._credentials
 
 
 class Athena(SqlWarehouse):
@@ -302,7 +227,7 @@ class Athena(SqlWarehouse):
             user_agent_extra="hex-assets",
         )
         try:
-            client = self.aws_config.session().client(
+            client = self.aws_config.session(self.service).client(
                 "athena", endpoint_url=self.aws_config.end_point_url, config=config
             )
             yield client

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import no_effect
+from hex_assets.warehouse.aws import rds_password
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.login import (
@@ -197,8 +198,9 @@ class Postgres(SqlWarehouse):
         }
         login = self.auth_type
         if login.aws_config is not None:
-            client = login.aws_config.session(self.service).client("rds")
-            arguments["password"] = client.generate_db_auth_token(host, port, self.username)
+            arguments["password"] = rds_password(
+                login.aws_config, self.service, host, port, self.username
+            )
         elif login.password is not None:
             arguments["password"] = login.password.get_secret_value()
         return arguments | self.connection_arguments

@@ -21,6 +21,7 @@ from typing_extensions import Self
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import no_effect
+from hex_assets.warehouse.aws import aws_errors
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.login import (
@@ -29,7 +30,6 @@ from hex_assets.warehouse.login import (
     HostPort,
     SslConfig,
     SslMode,
-    aws_errors,
     host_and_port,
     naive,
 )
@@ -382,12 +382,12 @@ class Redshift(SqlWarehouse):
         """User and password that Redshift makes for an AWS identity."""
         config = self.auth_type.aws_config
         assert config is not None
-        session = config.session(self.service)
         serverless = _WORKGROUP.fullmatch(host)
         cluster = _CLUSTER.fullmatch(host)
         workgroup = self.workgroup_name or (serverless[1] if serverless else None)
         identifier = self.cluster_identifier or (cluster[1] if cluster else None)
         with aws_errors(self.service):
+            session = config.session(self.service)
             if workgroup and not self.cluster_identifier:
                 client = session.client("redshift-serverless", endpoint_url=config.end_point_url)
                 made = client.get_credentials(workgroupName=workgroup, dbName=self.database)

@@ -17,7 +17,8 @@ import pytest
 from pydantic import SecretStr
 
 from hex_assets.errors import MissingExtra, WarehouseError
-from hex_assets.warehouse.athena import Athena, AwsCredentials
+from hex_assets.warehouse.athena import Athena
+from hex_assets.warehouse.aws import AwsCredentials
 from hex_assets.warehouse.reader import Window
 from hex_assets_tests.warehouse.comments import comment, trace_id
 from hex_assets_tests.warehouse.environments import python_of
@@ -206,7 +207,7 @@ def test_a_role_is_assumed(athena_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     group = fill(athena_url, [entry(1, f"SELECT 1 {comment()}")])
     role = {"assume_role_arn": "arn:aws:iam::123456789012:role/reader"}
     reader = make(athena_url, aws=role, workgroup=group)
-    assert reader.aws_config.session().get_credentials().access_key != "AKIA"
+    assert reader.aws_config.session("glue").get_credentials().access_key != "AKIA"
     (batch,) = reader.read(WINDOW)
     assert batch.rows["executions"].to_list() == [1]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from hex_assets_tests.warehouse.comments import comment
 from hex_assets_tests.warehouse.fake_trino import FakeTrino
 from hex_assets_tests.warehouse.logs import NOON, WINDOW, entry, query_log
 from hex_assets_tests.warehouse.reads import read_query_history
+from hex_assets_tests.warehouse.servers import mariadb
 from hex_assets_tests.warehouse.test_query_log import reader as file_reader
 from hex_assets_tests.warehouse.test_query_log import write
 
@@ -137,18 +137,18 @@ def test_without_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
 FillListener = Callable[[list[dict[str, Any]]], EventListener]
 
 
+@pytest.fixture(scope="module")
+def mariadb_port() -> Iterator[int]:
+    with mariadb() as port:
+        yield port
+
+
 @pytest.fixture
-def fill_listener() -> Iterator[FillListener]:
-    """Makes the listener's table in a database of its own, on the MariaDB of this machine."""
+def fill_listener(mariadb_port: int) -> Iterator[FillListener]:
+    """Makes the listener's table in a database of its own."""
     import pymysql
 
-    try:
-        server = pymysql.connect(host="127.0.0.1", user="root", autocommit=True)
-    except pymysql.MySQLError:
-        reason = "no MariaDB on 127.0.0.1:3306 that root enters without password"
-        if os.environ.get("HEX_ASSETS_REQUIRE_SERVERS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    server = pymysql.connect(host="127.0.0.1", port=mariadb_port, user="root", autocommit=True)
     database = f"hex_assets_{uuid.uuid4().hex}"
     with server, server.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {database}")
@@ -176,7 +176,9 @@ def fill_listener() -> Iterator[FillListener]:
                         json.dumps(row.get("inputs", [])),
                     ),
                 )
-            return EventListener(host_port="127.0.0.1:3306", username="root", database=database)
+            return EventListener(
+                host_port=f"127.0.0.1:{mariadb_port}", username="root", database=database
+            )
 
         try:
             yield fill
