@@ -29,12 +29,9 @@ def main() -> None:
             size = LogSize(executions, options.statements, options.hex_share)
             for name in options.engines:
                 engine = ENGINES[name](Path(folder))
-                engine.load(generate(size))
-                try:
+                with engine.loaded(generate(size)):
                     for way in engine.readers():
                         print(_row(name, way, folder, executions), flush=True)
-                finally:
-                    engine.drop()
 
 
 def _row(engine: str, way: str, folder: str, executions: int) -> str:
