@@ -127,7 +127,7 @@ def test_the_example_recipe_is_one() -> None:
 
 
 def test_the_example_recipe_comments_out_valid_keys_with_their_defaults() -> None:
-    text = EXAMPLE.read_text().replace("- snowflake\n", "- snowflake\n          - bigquery\n")
+    text = EXAMPLE.read_text().replace("- snowflake\n", "- snowflake\n          - dremio\n")
     key = re.compile(r"""^( *)# ( *(?:[a-z]\w*|X-Proxy-Token):(?: .*|$))""")
     opened = "\n".join(key.sub(r"\1\2", line) for line in text.splitlines())
     variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", opened), "secret")
@@ -135,7 +135,7 @@ def test_the_example_recipe_comments_out_valid_keys_with_their_defaults() -> Non
     plain = load_recipe(EXAMPLE, variables)
     given = {"warehouses"}
     assert recipe.hex_assets.model_dump(exclude=given) == plain.hex_assets.model_dump(exclude=given)
-    assert isinstance(recipe.hex_assets.warehouses["bigquery"], QueryLog)
+    assert isinstance(recipe.hex_assets.warehouses["dremio"], QueryLog)
     shown = {"lineage_information", "dashboard_filter_pattern"}
     assert recipe.source_config.model_dump(exclude=shown) == plain.source_config.model_dump(
         exclude=shown
