@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """Exit codes: 0 done, 1 something failed, 2 bad input."""
+    """Exit codes: 0 done, 1 something failed, 2 bad input, 3 a change would break something."""
 
     DONE = 0
     FAILED = 1
     BAD_INPUT = 2
+    BREAKS = 3
 
 
 app = typer.Typer(
     help="Hex projects, owners, tags and table lineage in OpenMetadata, through Dagster assets.\n\n"
-    "Exit codes: 0 done, 1 something failed, 2 bad input.",
+    "Exit codes: 0 done, 1 something failed, 2 bad input, 3 a change would break something.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -129,6 +130,91 @@ def demo(
     raise typer.Exit(Exit.DONE if all(run.succeeded for run in runs) else Exit.FAILED)
 
 
+Workspace = Annotated[
+    str | None, typer.Option(help="Only this workspace; by default all that are stored.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines: everything, as JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="One row per project and cell, as CSV.")]
+
+
+@app.command()
+def impact(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Table or column: any end of its fully qualified name that only one has, in any "
+            "letter case, for example core.orders or core.orders.amount.",
+            show_default=False,
+        ),
+    ] = None,
+    changed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="In place of a name, what a change removes: two manifests of dbt (give the "
+            "option twice, the older first), a git diff (make it with -U100000), or a list of "
+            "names. Exit code 3 if a project reads any of it.",
+            show_default=False,
+        ),
+    ] = None,
+    workspace: Workspace = None,
+    json: AsJson = False,
+    csv: AsCsv = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="With --changed: a comment for a pull request.")
+    ] = False,
+) -> None:
+    """Which Hex projects and cells read a table or column, those who would notice first.
+
+    Answers from the frames of earlier runs (HEX_ASSETS_STORAGE); no server is asked.
+    """
+    from hex_assets.errors import HexAssetsError
+    from hex_assets.impact.answers import what_breaks, who_reads
+
+    if (name is None) == (not changed):
+        _refuse("Give either the name of a table or column, or --changed.")
+    if markdown and not changed:
+        _refuse("--markdown goes with --changed.")
+    if json + csv + markdown > 1:
+        _refuse("Give one of --json, --csv and --markdown.")
+    form = "json" if json else "csv" if csv else "markdown" if markdown else "table"
+    try:
+        if changed:
+            broken = what_breaks(_storage(), workspace, changed, form, Console())
+            raise typer.Exit(Exit.BREAKS if broken else Exit.DONE)
+        who_reads(_storage(), workspace, name or "", form, Console())
+    except HexAssetsError as error:
+        _refuse(str(error))
+
+
+@app.command()
+def project(
+    name: Annotated[str, typer.Argument(help="Id, title, or a part that only one title has.")],
+    workspace: Workspace = None,
+    json: AsJson = False,
+    csv: AsCsv = False,
+) -> None:
+    """What one Hex project reads, and what is known of it: the reverse of `impact`."""
+    from hex_assets.errors import HexAssetsError
+    from hex_assets.impact.answers import what_project_reads
+
+    form = "json" if json else "csv" if csv else "table"
+    try:
+        what_project_reads(_storage(), workspace, name, form, Console())
+    except HexAssetsError as error:
+        _refuse(str(error))
+
+
+def _storage() -> str:
+    from hex_assets.settings import LocationSettings
+
+    return LocationSettings.from_environment().storage
+
+
+def _refuse(text: str) -> NoReturn:
+    Console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(Exit.BAD_INPUT)
+
+
 def _validate(config: Path, console: Console) -> dict[str, Recipe]:
     from hex_assets.errors import RecipeError
     from hex_assets.recipe import load_recipes
@@ -136,8 +222,7 @@ def _validate(config: Path, console: Console) -> dict[str, Recipe]:
     try:
         return load_recipes(config)
     except RecipeError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(Exit.BAD_INPUT) from error
+        _refuse(str(error))
 
 
 def _run_all(

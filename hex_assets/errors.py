@@ -16,6 +16,10 @@
     ├── WarehouseError              a query history could not be read
     │   └── MissingExtra            the client library of that warehouse is not installed
     ├── FrameError                  a stored or produced frame has the wrong columns
+    ├── NothingStored               there are no frames to answer from
+    ├── NameNotFound                no table, column or project has the name that was asked for
+    ├── NameAmbiguous               several have it
+    ├── ChangeUnreadable            a diff, manifest or list is not what it should be
     └── PublishError                entities were left unpublished
 
 An error carries its facts as attributes and builds its text from them; the text ends with what
@@ -185,3 +189,88 @@ class PublishError(HexAssetsError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class NothingStored(HexAssetsError):
+    """No lineage is stored.
+
+    Attributes:
+        root: where it was looked for.
+        workspace: the one that was asked for; None for any.
+        known: workspaces that have lineage there.
+    """
+
+    def __init__(self, root: str, workspace: str | None, known: tuple[str, ...] = ()) -> None:
+        super().__init__(root, workspace, known)
+        self.root = root
+        self.workspace = workspace
+        self.known = known
+
+    def __str__(self) -> str:
+        if self.known:
+            return (
+                f"No lineage of workspace {self.workspace} is stored in {self.root}. "
+                f"There is some of {', '.join(self.known)}."
+            )
+        return (
+            f"No lineage is stored in {self.root}. Run `hex-assets ingest -c recipe.yaml` first, "
+            "or name the storage in HEX_ASSETS_STORAGE."
+        )
+
+
+class NameNotFound(HexAssetsError):
+    """Nothing has that name.
+
+    Attributes:
+        name: what was asked for.
+        kind: table, column or project.
+        alike: names that come near it.
+    """
+
+    def __init__(self, name: str, kind: str, alike: tuple[str, ...] = ()) -> None:
+        super().__init__(name, kind, alike)
+        self.name = name
+        self.kind = kind
+        self.alike = alike
+
+    def __str__(self) -> str:
+        hint = f" Did you mean {' or '.join(self.alike)}?" if self.alike else ""
+        return f"No {self.kind} known here is called {self.name}.{hint}"
+
+
+class NameAmbiguous(HexAssetsError):
+    """Several things have that name.
+
+    Attributes:
+        name: what was asked for.
+        candidates: fully qualified names, or ids with titles, that it fits.
+    """
+
+    def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(name, candidates)
+        self.name = name
+        self.candidates = candidates
+
+    def __str__(self) -> str:
+        shown = "".join(f"\n- {candidate}" for candidate in self.candidates[:20])
+        more = len(self.candidates) - 20
+        return f"{self.name} fits several; write more of the name:{shown}" + (
+            f"\n- and {more} more" if more > 0 else ""
+        )
+
+
+class ChangeUnreadable(HexAssetsError):
+    """A description of a change cannot be used.
+
+    Attributes:
+        source: the file, or the place in it.
+        problem: what is wrong with it.
+    """
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source = source
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.problem}."

@@ -1,0 +1,156 @@
+"""From a name as people write it to the one table, column or project that it means."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from hex_assets.errors import NameAmbiguous, NameNotFound
+from hex_assets.openmetadata import fqn
+
+_ALIKE = 3
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, order=True)
+class Target:
+    """A table, or a column of it.
+
+    Attributes:
+        table_fqn: fully qualified name in OpenMetadata.
+        column: in exact case; None for the whole table.
+    """
+
+    table_fqn: str
+    column: str | None = None
+
+    def __str__(self) -> str:
+        return self.table_fqn if self.column is None else f"{self.table_fqn}.{self.column}"
+
+
+class KnownTables:
+    """Every table that a catalog or an edge names, by any suffix of its name and in any case."""
+
+    def __init__(self, tables: Mapping[str, Iterable[str]]) -> None:
+        """Take fully qualified table names, each with its columns as far as they are known."""
+        self._columns = {name: tuple(dict.fromkeys(columns)) for name, columns in tables.items()}
+        self._by_last: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        for name in sorted(self._columns):
+            parts = tuple(fqn.split(name))
+            self._by_last.setdefault(parts[-1].casefold(), []).append((name, parts))
+
+    @classmethod
+    def of(cls, edges: pl.DataFrame, tables: pl.DataFrame) -> KnownTables:
+        """Those of ``lineage_edges`` and ``catalog_tables``."""
+        read = edges.select("table_fqn", pl.col("columns").list.eval(pl.element().struct["name"]))
+        columns: dict[str, list[str]] = {}
+        for name, some in (*tables.select("table_fqn", "columns").iter_rows(), *read.iter_rows()):
+            columns.setdefault(name, []).extend(some or ())
+        return cls(columns)
+
+    def find(self, name: str) -> Target:
+        """The table or column that the name means.
+
+        A name is the end of a fully qualified one: ``orders``, ``core.orders``,
+        ``core.orders.amount``. Letter case decides only between several that differ in nothing
+        else.
+
+        Raises:
+            NameNotFound: nothing is called so.
+            NameAmbiguous: several are.
+        """
+        parts = self._split(name)
+        found = self._narrowed(parts, [*self._tables(parts), *self._columns_of(parts)])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NameAmbiguous(name, tuple(str(one) for one in sorted(found)))
+        raise NameNotFound(name, "table or column", self._alike(parts))
+
+    def ending_in(self, parts: Sequence[str]) -> list[str]:
+        """Fully qualified names of the tables whose name ends in these parts, in any case."""
+        return sorted(one.table_fqn for one in self._narrowed(parts, self._tables(parts)))
+
+    def column(self, table_fqn: str, name: str) -> str:
+        """The column in the case that the catalog has; as given when it has none of the name."""
+        columns = self._columns[table_fqn]
+        same = [one for one in columns if one == name] or [
+            one for one in columns if one.casefold() == name.casefold()
+        ]
+        return same[0] if same else name
+
+    def _split(self, name: str) -> list[str]:
+        try:
+            return fqn.split(name)
+        except ValueError:
+            raise NameNotFound(name, "table or column") from None
+
+    def _tables(self, parts: Sequence[str]) -> list[Target]:
+        wanted = [part.casefold() for part in parts]
+        if not wanted:
+            return []
+        return [
+            Target(name)
+            for name, known in self._by_last.get(wanted[-1], ())
+            if [part.casefold() for part in known[-len(wanted) :]] == wanted
+        ]
+
+    def _columns_of(self, parts: Sequence[str]) -> list[Target]:
+        wanted = parts[-1].casefold()
+        return [
+            Target(table.table_fqn, column)
+            for table in self._tables(parts[:-1])
+            for column in self._columns[table.table_fqn]
+            if column.casefold() == wanted
+        ]
+
+    def _narrowed(self, parts: Sequence[str], found: list[Target]) -> list[Target]:
+        """Those with the most parts in exact case; of those, the one that is named in full."""
+
+        def in_exact_case(one: Target) -> int:
+            ours = self._parts(one)[-len(parts) :]
+            return sum(ours[place] == part for place, part in enumerate(parts))
+
+        most = max(map(in_exact_case, found), default=0)
+        best = [one for one in found if in_exact_case(one) == most]
+        return [one for one in best if len(self._parts(one)) == len(parts)] or best
+
+    @staticmethod
+    def _parts(target: Target) -> list[str]:
+        return [*fqn.split(target.table_fqn), *([] if target.column is None else [target.column])]
+
+    def _alike(self, parts: Sequence[str]) -> tuple[str, ...]:
+        near = difflib.get_close_matches(parts[-1].casefold(), self._by_last, n=_ALIKE)
+        return tuple(self._by_last[one][0][0] for one in near)
+
+
+def find_project(name: str, projects: pl.DataFrame) -> tuple[str, str]:
+    """Workspace and id of the project or component that the name means.
+
+    Args:
+        name: id, title, or a part of a title that only one has; letter case does not count.
+        projects: ``hex_projects`` with their ``workspace``.
+
+    Raises:
+        NameNotFound: nothing is called so.
+        NameAmbiguous: several are.
+    """
+    rows = list(projects.select("workspace", "id", "title").iter_rows())
+    wanted = name.strip().casefold()
+    if given := _UUID.search(wanted):
+        wanted = given[0]
+    by_id = [row for row in rows if row[1] == wanted]
+    titled = [row for row in rows if row[2].casefold() == wanted]
+    found = by_id or titled or [row for row in rows if wanted and wanted in row[2].casefold()]
+    if len(found) == 1:
+        return found[0][0], found[0][1]
+    if found:
+        shown = sorted(f"{title} ({workspace}, {key})" for workspace, key, title in found)
+        raise NameAmbiguous(name, tuple(shown))
+    titles = {title.casefold(): title for _, _, title in rows}
+    near = difflib.get_close_matches(wanted, titles, n=_ALIKE)
+    raise NameNotFound(name, "project", tuple(titles[one] for one in near))

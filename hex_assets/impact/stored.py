@@ -1,0 +1,88 @@
+"""The frames that answers are made from, of one workspace or of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+from upath import UPath
+
+from hex_assets.errors import FrameError, NothingStored
+from hex_assets.frame_files import read_frame
+from hex_assets.frames import (
+    CATALOG_TABLES,
+    HEX_CELLS,
+    HEX_PROJECTS,
+    HEX_RUNS,
+    LINEAGE_EDGES,
+    FrameSchema,
+)
+
+
+@dataclass(frozen=True)
+class StoredWorkspaces:
+    """Rows of all chosen workspaces, each with a column ``workspace`` before its own.
+
+    Attributes:
+        projects: ``hex_projects``.
+        cells: ``hex_cells``.
+        runs: ``hex_runs``.
+        edges: ``lineage_edges``.
+        tables: ``catalog_tables``; the same table comes once per workspace.
+        gaps: what is known to be missing, by workspace and frame, in words.
+    """
+
+    projects: pl.DataFrame
+    cells: pl.DataFrame
+    runs: pl.DataFrame
+    edges: pl.DataFrame
+    tables: pl.DataFrame
+    gaps: tuple[str, ...]
+
+
+def read_stored(root: str, workspace: str | None = None) -> StoredWorkspaces:
+    """What earlier runs stored.
+
+    Args:
+        root: the storage root, a path or object-store URL.
+        workspace: name of one workspace; None for all that have lineage.
+
+    Raises:
+        NothingStored: no lineage is stored there, or none of that workspace.
+        FrameError: a frame is of another version.
+    """
+    base = UPath(root)
+    found = sorted(path.stem for path in (base / LINEAGE_EDGES.name).glob("*.parquet"))
+    chosen = [name for name in found if workspace in (None, name)]
+    if not chosen:
+        raise NothingStored(root, workspace, tuple(found))
+    gaps: list[str] = []
+
+    def rows(schema: FrameSchema) -> pl.DataFrame:
+        return pl.concat(_rows(base, schema, chosen, gaps))
+
+    return StoredWorkspaces(
+        projects=rows(HEX_PROJECTS),
+        cells=rows(HEX_CELLS),
+        runs=rows(HEX_RUNS),
+        edges=rows(LINEAGE_EDGES),
+        tables=rows(CATALOG_TABLES),
+        gaps=tuple(gaps),
+    )
+
+
+def _rows(
+    base: UPath, schema: FrameSchema, workspaces: Iterable[str], gaps: list[str]
+) -> Iterable[pl.DataFrame]:
+    yield schema.empty().rows.select(pl.lit(None, pl.String).alias("workspace"), pl.all())
+    for workspace in workspaces:
+        try:
+            frame = read_frame(base / schema.name / f"{workspace}.parquet", schema)
+        except FileNotFoundError:
+            gaps.append(f"{workspace}: {schema.name} is not stored yet")
+            continue
+        except FrameError as error:
+            raise FrameError(f"{workspace}: {error}") from error
+        gaps += [f"{workspace}: {gap}" for gap in frame.gaps]
+        yield frame.rows.select(pl.lit(workspace).alias("workspace"), pl.all())
