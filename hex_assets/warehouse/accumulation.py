@@ -174,6 +174,7 @@ def accumulate(
     retention: timedelta,
     project_ids: Collection[str] | None = None,
     projects_complete: bool = True,
+    reset: Collection[str] = (),
     log: Callable[[str], None] = lambda message: None,
 ) -> Accumulated:
     """Read what is new of each service and add it.
@@ -190,12 +191,15 @@ def accumulate(
         retention: statements unseen for longer leave; never shorter than the look-back.
         project_ids: the workspace's projects, lower case; None keeps all.
         projects_complete: whether those are all; if not, nothing is settled.
+        reset: services that are read anew over the whole look-back; what is known of one leaves
+            only when it has been read.
         log: receives one line per service.
     """
     read: dict[str, ServiceRead] = {}
     failures: dict[str, HexAssetsError] = {}
     for service, reader in readers.items():
-        known = state.coverage.get(service)
+        kept = state.without([service]) if service in reset else state
+        known = kept.coverage.get(service)
         try:
             if isinstance(reader, HexAssetsError):
                 raise reader
@@ -203,18 +207,18 @@ def accumulate(
                 window: read_window(reader, window, project_ids, state.store_sql)
                 for window in _windows(known, now, look_back, reader.latency)
             }
-            state = _advanced(state, service, reads, known, projects_complete)
+            state = _advanced(kept, service, reads, known, projects_complete)
             figures = sum((one.figures for one in reads.values()), HistoryFigures())
             read[service] = ServiceRead(tuple(reads), figures)
         except HexAssetsError as error:
             failures[service] = error
-            state = _failed(state, service, known, now, look_back, error)
+            state = _failed(state, service, now, look_back, error)
             log(f"{service}: not read. {error}")
         else:
             log(_line(service, read[service]))
     oldest = now - max(retention, look_back)
-    kept = state.rows.filter(pl.col("last_seen") >= oldest)
-    return Accumulated(replace(state, rows=kept), read, failures)
+    recent = state.rows.filter(pl.col("last_seen") >= oldest)
+    return Accumulated(replace(state, rows=recent), read, failures)
 
 
 def history_frame(state: HistoryState, services: Sequence[str]) -> Frame:
@@ -295,13 +299,12 @@ def _advanced(
 def _failed(
     state: HistoryState,
     service: str,
-    known: Coverage | None,
     now: datetime,
     look_back: timedelta,
     error: HexAssetsError,
 ) -> HistoryState:
     never_read = now - look_back
-    known = known or Coverage(never_read, never_read, never_read)
+    known = state.coverage.get(service) or Coverage(never_read, never_read, never_read)
     failing = replace(known, failing_since=known.failing_since or now, problem=str(error))
     return replace(state, coverage={**state.coverage, service: failing})
 

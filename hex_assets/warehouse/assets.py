@@ -71,15 +71,15 @@ def warehouse_query_history(
     services = recipe.database_services
     with failures():
         before = read_state(path) or HistoryState()
-        reset = services if "*" in config.reset_services else config.reset_services
         after = accumulate(
-            before.without(reset).storing("full" if settings.store_sql == "full" else "masked"),
+            before.storing("full" if settings.store_sql == "full" else "masked"),
             open_history_readers(recipe),
             datetime.now(timezone.utc),
             look_back=timedelta(days=settings.look_back_days),
             retention=timedelta(days=settings.retention_days),
             project_ids=frozenset(hex_projects.rows["id"]),
             projects_complete=hex_projects.complete,
+            reset=services if "*" in config.reset_services else config.reset_services,
             log=context.log.info,
         )
         if services and len(after.failures) == len(services):

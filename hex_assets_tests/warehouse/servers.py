@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,16 +95,37 @@ def running(
             guard.wait(30)
 
 
-def wait_for(port: int, guard: subprocess.Popen[bytes]) -> None:
-    """Until the port accepts; a server that ended, or takes a minute, is an error."""
+def wait_for(
+    port: int, guard: subprocess.Popen[bytes], accepts: Callable[[int], bool] | None = None
+) -> None:
+    """Until the server accepts; one that ended, or takes a minute, is an error.
+
+    Args:
+        accepts: asks the server itself; by default an open port is enough.
+    """
     deadline = time.monotonic() + 60
     while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if (accepts or _is_open)(port):
+            return
         if guard.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError("the server did not start")
         time.sleep(0.05)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _postgres_accepts(port: int) -> bool:
+    """PostgreSQL opens its port while it is still starting up."""
+    import psycopg
+
+    try:
+        psycopg.connect(f"host=127.0.0.1 port={port} user=postgres dbname=postgres").close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def wait_for_text(file: Path, text: str) -> None:
@@ -175,5 +196,5 @@ def postgres() -> Iterator[tuple[int, Path]]:
         with running(
             home, [*drop, server, "-D", data, "-p", str(port), *options], signal.SIGINT
         ) as guard:
-            wait_for(port, guard)
+            wait_for(port, guard, _postgres_accepts)
             yield port, home / "data" / "log" / "pg.csv"

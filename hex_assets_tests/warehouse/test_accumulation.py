@@ -258,9 +258,17 @@ def test_projects_that_are_not_all_known_settle_nothing() -> None:
 def test_a_reset_reads_everything_anew() -> None:
     first = run(HistoryState(), Log([Execution(0)]), 600, project_ids={OTHER_PROJECT})
     log = Log([Execution(0)])
-    again = run(first.state.without([SERVICE]), log, 700, project_ids={PROJECT})
+    again = run(first.state, log, 700, project_ids={PROJECT}, reset=[SERVICE])
     assert log.asked[0].start == NOON + 700 * MINUTE - LOOK_BACK
     assert [row["executions"] for row in rows_of(again.state)] == [1]
+
+
+def test_a_reset_that_fails_loses_nothing() -> None:
+    first = run(HistoryState(), Log([Execution(0)]), 600)
+    failed = run(first.state, Log([Execution(0)], breaks=True), 700, reset=[SERVICE])
+    assert rows_of(failed.state) == rows_of(first.state)
+    known = failed.state.coverage[SERVICE]
+    assert known.settled_until == first.state.coverage[SERVICE].settled_until
 
 
 def test_literals_leave_the_store_with_the_setting() -> None:
