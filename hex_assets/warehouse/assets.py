@@ -95,6 +95,7 @@ def warehouse_query_history(
             "executions": int(frame.rows["executions"].sum()),
             "executions_read": figures.executions,
             "rows_read": figures.rows,
+            **({"bytes_read": figures.bytes_read} if figures.bytes_read else {}),
             "executions_of_other_workspaces": figures.foreign,
             "executions_with_unreadable_comment": figures.unreadable,
             "executions_cut_by_the_warehouse": figures.cut,

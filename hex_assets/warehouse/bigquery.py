@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError  # noqa: A004  (Python's own from 3.11 on)
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -78,8 +79,6 @@ SELECT COUNT(*) FROM JOBS
 WHERE creation_time >= TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 24 HOUR)
   AND job_type = 'QUERY'
 """
-
-_log = logging.getLogger(__name__)
 
 
 class GcpCredentialsValues(Section):
@@ -274,10 +273,11 @@ class BigQuery(SqlWarehouse):
             "limit": self.row_limit + 1,
         }
         for jobs, location in self._sources:
+            billed: list[int] = []
             for _, rows in self._run(
-                _HISTORY.replace("FROM JOBS", f"FROM {jobs}"), values, location
+                _HISTORY.replace("FROM JOBS", f"FROM {jobs}"), values, location, billed
             ):
-                yield batch(
+                part = batch(
                     (
                         text,
                         project,
@@ -291,6 +291,8 @@ class BigQuery(SqlWarehouse):
                     )
                     for text, project, users, count, first, last, sample, tables in rows
                 )
+                yield replace(part, bytes_read=sum(billed))
+                billed.clear()
 
     def check(self) -> str:
         """See ``WarehouseConnection.check``."""
@@ -313,8 +315,13 @@ class BigQuery(SqlWarehouse):
         yield from self._run(statement, parameters, self._sources[0][1])
 
     def _run(
-        self, statement: str, parameters: Mapping[str, Any], location: str
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        location: str,
+        billed: list[int] | None = None,
     ) -> Iterator[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
+        """See ``execute``; the bytes billed are added to ``billed``."""
         with self._client(location) as client:
             from google.cloud import bigquery
 
@@ -338,7 +345,8 @@ class BigQuery(SqlWarehouse):
                 timeout=self.statement_timeout_seconds + _ANSWER_SECONDS,
                 job_retry=None,
             )
-            _log.info("%s: %s bytes billed in %s", self.service, job.total_bytes_billed, location)
+            if billed is not None:
+                billed.append(int(job.total_bytes_billed or 0))
             names = [field.name for field in result.schema]
             empty = True
             for page in result.pages:

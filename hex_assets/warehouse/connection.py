@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -166,7 +167,7 @@ def _within_limit(batches: Iterable[HistoryBatch], limit: int) -> Iterator[Histo
                 f"more than {limit} rows of history: the rest was not read. Raise rowLimit of the "
                 "warehouse, or lower hexAssets.lookBackDays"
             )
-            yield HistoryBatch(batch.rows.head(left), batch.cut, (*batch.gaps, gap))
+            yield replace(batch, rows=batch.rows.head(left), gaps=(*batch.gaps, gap))
             return
         left -= batch.rows.height
         yield batch

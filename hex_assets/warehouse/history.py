@@ -61,6 +61,7 @@ class HistoryFigures:
         unreadable: executions whose comment names no project, because it is cut or damaged.
         cut: executions of the longest texts, which the warehouse cut; Hex's or not, unknown.
         texts: distinct statements before masking, added up over the batches.
+        bytes_read: bytes that the warehouse says it read, or bills; 0 where it does not tell.
     """
 
     rows: int = 0
@@ -69,6 +70,7 @@ class HistoryFigures:
     unreadable: int = 0
     cut: int = 0
     texts: int = 0
+    bytes_read: int = 0
 
     def __add__(self, other: HistoryFigures) -> HistoryFigures:
         return HistoryFigures(
@@ -120,7 +122,9 @@ def read_window(
     gaps: list[str] = []
     for batch in reader.read(window):
         part, of_batch = _statements(reader, batch.rows, project_ids, store_sql, shapes)
-        figures += of_batch + HistoryFigures(rows=batch.rows.height, cut=batch.cut)
+        figures += of_batch + HistoryFigures(
+            rows=batch.rows.height, cut=batch.cut, bytes_read=batch.bytes_read
+        )
         gaps += batch.gaps
         parts.append(part)
         if sum(part.height for part in parts) > max(_COMPACT_ABOVE, whole.height):

@@ -92,11 +92,13 @@ class HistoryBatch:
         cut: executions whose text the warehouse cut at its limit, which takes the comment away,
             so that nobody can say whether Hex sent them.
         gaps: what could not be read, in words.
+        bytes_read: bytes that the warehouse says it read, or bills, for this part.
     """
 
     rows: pl.DataFrame
     cut: int = 0
     gaps: tuple[str, ...] = ()
+    bytes_read: int = 0
 
 
 class HistoryReader(Protocol):
