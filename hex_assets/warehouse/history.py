@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import polars as pl
 
 from hex_assets.frames import INSTANT, NAMES, TABLES_READ, WAREHOUSE_QUERY_HISTORY, Frame
 from hex_assets.warehouse.comment import split_comment
-from hex_assets.warehouse.reader import HistoryReader, Window
+from hex_assets.warehouse.reader import HistoryBatch, HistoryReader, Window
 from hex_assets.warehouse.shapes import Shapes
 
 KEY = ["service", "dialect", "database", "schema", "project_id", "cell_id", "sql_key"]
@@ -37,6 +37,9 @@ STATEMENT_ROWS: dict[str, Any] = {
 StoreSql = Literal["full", "masked", "none"]
 
 _BUCKETS = 65_536
+
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 5_000, 32 * 2**20
+"""Small batches are worked on together up to so much."""
 
 _COMPACT_ABOVE = 20_000
 """Rows of partial results at which equal ones are made one, to bound memory; with more distinct
@@ -120,7 +123,7 @@ def read_window(
     parts: list[pl.DataFrame] = []
     figures = HistoryFigures()
     gaps: list[str] = []
-    for batch in reader.read(window):
+    for batch in _in_larger_parts(reader.read(window)):
         part, of_batch = _statements(reader, batch.rows, project_ids, store_sql, shapes)
         figures += of_batch + HistoryFigures(
             rows=batch.rows.height, cut=batch.cut, bytes_read=batch.bytes_read
@@ -130,6 +133,35 @@ def read_window(
         if sum(part.height for part in parts) > max(_COMPACT_ABOVE, whole.height):
             whole, parts = merged([whole, *parts]), []
     return WindowRead(merged([whole, *parts]), figures, tuple(gaps))
+
+
+def _in_larger_parts(batches: Iterable[HistoryBatch]) -> Iterator[HistoryBatch]:
+    """The batches, small ones together, since each costs what a few hundred rows do.
+
+    ClickHouse, for one, delivers the groups of a large result in 256 blocks.
+    """
+    waiting: list[HistoryBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        rows = sum(one.rows.height for one in waiting)
+        if rows >= _ROWS_AT_ONCE or sum(map(_bytes, waiting)) >= _BYTES_AT_ONCE:
+            yield _together(waiting)
+            waiting = []
+    if waiting:
+        yield _together(waiting)
+
+
+def _bytes(batch: HistoryBatch) -> int:
+    return int(batch.rows.estimated_size())
+
+
+def _together(batches: Sequence[HistoryBatch]) -> HistoryBatch:
+    return HistoryBatch(
+        pl.concat([one.rows for one in batches]),
+        sum(one.cut for one in batches),
+        tuple(gap for one in batches for gap in one.gaps),
+        sum(one.bytes_read for one in batches),
+    )
 
 
 def merged(parts: Collection[pl.DataFrame]) -> pl.DataFrame:
