@@ -6,7 +6,6 @@ in the Parquet key-value metadata, so a frame read back knows what it lacks.
 
 import io
 import json
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from upath import UPath
 
 from hex_assets import frames
 from hex_assets.errors import FrameError
+from hex_assets.files import write_whole
 from hex_assets.frames import Frame, FrameSchema
 
 SCHEMAS: Mapping[str, FrameSchema] = {
@@ -27,23 +27,13 @@ _GAPS_KEY = "hex_assets.gaps"
 
 
 def write_frame(path: UPath, frame: Frame) -> None:
-    """Write the frame so that a reader sees the old file or the new one, never a part.
-
-    A local file is written beside its place and renamed; object stores make an object visible
-    only when its upload is complete.
-    """
+    """Write the frame so that a reader sees the old file or the new one, never a part."""
     frame.schema.check(frame.rows)
     buffer = io.BytesIO()
     frame.rows.write_parquet(
         buffer, metadata={_FRAME_KEY: frame.schema.name, _GAPS_KEY: json.dumps(frame.gaps)}
     )
-    if path.protocol in ("", "file"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        draft.write_bytes(buffer.getvalue())
-        draft.replace(path)
-    else:
-        path.write_bytes(buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def read_frame(path: UPath, schema: FrameSchema) -> Frame:
@@ -72,6 +62,10 @@ class StoredFrames(dg.ConfigurableResource[None]):
     """
 
     root: str
+
+    def folder(self, purpose: str, workspace: str) -> UPath:
+        """Where an asset keeps what it knows of a workspace between its runs."""
+        return UPath(self.root) / purpose / workspace
 
     def last(self, schema: FrameSchema, workspace: str) -> Frame | None:
         """The frame stored last for this workspace; None before the first run.
