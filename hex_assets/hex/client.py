@@ -415,7 +415,9 @@ class HexClient:
     ) -> Any:
         try:
             return self._api.call(method, path, group=group, during=during, **content)
-        except PlanMissing:
+        except PlanMissing as error:
+            if scope == _READ_QUERIED_TABLES:
+                error.hint = "Hex tells queried tables on the Enterprise plan only"
             raise
         except PermissionMissing as error:
             error.hint = (

@@ -218,7 +218,7 @@ def _read_project(reader: _DetailReader, due: Due, stored: StoredDetails) -> Hex
             raise
         except PermissionMissing as error:
             reader.refusals.kinds[kind] = str(error)
-            _log.warning("%s are not read: %s", kind.replace("_", " "), error)
+            _log.info("%s are not read: %s", kind.replace("_", " "), error)
         except NotFound:
             reader.refusals.problems[key] = "vanished before it was read"
         except (RequestError, IncompleteRead) as error:
