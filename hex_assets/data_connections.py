@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hex_assets.hex.models import DataConnection
-from hex_assets.hex.reader import default_namespace
+from hex_assets.hex.namespaces import default_namespace
 
 _SERVICE_TYPES: Mapping[str, frozenset[str]] = {
     "alloydb": frozenset({"postgres"}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
@@ -21,8 +21,8 @@ from hex_assets.hex.models import (
     Project,
     Schedule,
     Timing,
-    storable,
 )
+from hex_assets.hex.namespaces import default_namespace
 
 _log = logging.getLogger(__name__)
 
@@ -53,19 +53,8 @@ _DIALECTS: Mapping[str, str] = {
     "trino": "trino",
 }
 
-_DATABASE_FIELDS: Mapping[str, str] = {
-    "athena": "catalog",
-    "bigquery": "projectId",
-    "postgres": "database",
-    "redshift": "database",
-    "snowflake": "database",
-    "trino": "catalog",
-}
 _NO_ACCESS = "NONE"
 _UNKNOWN_TYPE = "unknown"
-
-_SCHEMA_FIELDS: Mapping[str, str] = {"snowflake": "schema", "trino": "schema"}
-_FIXED_SCHEMAS: Mapping[str, str] = {"postgres": "public", "redshift": "public"}
 
 
 def read_workspace(client: HexClient) -> Frame:
@@ -258,24 +247,6 @@ def data_connection_row(connection: DataConnection, service: str | None) -> dict
     }
 
 
-def default_namespace(connection: DataConnection) -> tuple[str | None, str | None]:
-    """Database and schema in which a query of this connection looks for unqualified tables.
-
-    Each type keeps them in fields of its own (Hex API, ListDataConnections); Databricks
-    has them as ``ConnCatalog`` and ``ConnSchema`` in its JDBC URL, if at all.
-    """
-    kind = connection.type
-    details = (connection.connection_details or {}).get(kind)
-    if not isinstance(details, Mapping):
-        details = {}
-    if kind == "databricks":
-        options = _jdbc_options(_text(details, "jdbcUrl") or "")
-        return _text(options, "conncatalog"), _text(options, "connschema")
-    database = _text(details, _DATABASE_FIELDS.get(kind))
-    schema = _text(details, _SCHEMA_FIELDS.get(kind))
-    return database, schema or _FIXED_SCHEMAS.get(kind)
-
-
 def notebook_cell_row(
     project_id: str,
     cell: NotebookCell,
@@ -332,13 +303,3 @@ def _instant(epoch_seconds: float) -> datetime | None:
         return datetime.fromtimestamp(epoch_seconds, timezone.utc)
     except (OverflowError, ValueError, OSError):
         return None
-
-
-def _text(fields: Mapping[str, Any], name: str | None) -> str | None:
-    value = fields.get(name) if name else None
-    return (storable(value).strip() or None) if isinstance(value, str) else None
-
-
-def _jdbc_options(url: str) -> dict[str, str]:
-    options: Iterable[tuple[str, str, str]] = (part.partition("=") for part in url.split(";"))
-    return {name.strip().lower(): value for name, _, value in options}
