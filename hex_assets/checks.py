@@ -1,10 +1,14 @@
 """Asset checks: is the data complete, and does it look as it should?"""
 
+from datetime import datetime, timezone
+
 import dagster as dg
 import polars as pl
 
 from hex_assets.frames import Frame
-from hex_assets.reporting import gaps_metadata
+from hex_assets.reporting import gaps_metadata, table
+
+RENEW_TOKEN_WITHIN_DAYS = 14
 
 _UNRESOLVED_SHARE = 0.5
 """More unresolved than resolved references points at a wrong or missing prefix."""
@@ -31,6 +35,97 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
     def hex_cells_complete(hex_cells: Frame) -> dg.AssetCheckResult:
         """The cells of every project could be read."""
         return _complete(hex_cells, "cells")
+
+    @dg.asset_check(asset="hex_workspace", partitions_def=workspaces)
+    def hex_token_lasts(hex_workspace: Frame) -> dg.AssetCheckResult:
+        """The token lives for another fortnight and was not found to lack a scope."""
+        (row,) = hex_workspace.rows.to_dicts()
+        expires, missing = row["token_expires_at"], row["missing_scopes"]
+        days = None if expires is None else (expires - datetime.now(timezone.utc)).days
+        expiring = days is not None and days < RENEW_TOKEN_WITHIN_DAYS
+        words = [f"{row['token_kind']} token"]
+        words.append("no expiry known" if days is None else f"expires in {days} days")
+        if expiring:
+            words.append("make a new one in Hex under Settings > API keys before it does")
+        if missing:
+            words.append(f"lacks {', '.join(missing)}")
+        return dg.AssetCheckResult(
+            passed=not expiring and not missing,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(words),
+        )
+
+    @dg.asset_check(asset="hex_coverage", partitions_def=workspaces)
+    def hex_details_current(hex_coverage: Frame) -> dg.AssetCheckResult:
+        """What was read of every project is current: no cells, tables or runs are outdated."""
+        states = dict(hex_coverage.rows.group_by("state").len().iter_rows())
+        outdated = states.get("stale", 0) + states.get("never read", 0)
+        return dg.AssetCheckResult(
+            passed=not outdated and hex_coverage.complete,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            + (". The next run goes on reading; see hexAssets.readMinutes" if outdated else ""),
+            metadata={
+                "stale": states.get("stale", 0),
+                "never_read": states.get("never read", 0),
+                **gaps_metadata(hex_coverage),
+            },
+        )
+
+    @dg.asset_check(asset="hex_component_imports", partitions_def=workspaces)
+    def hex_component_imports_complete(hex_component_imports: Frame) -> dg.AssetCheckResult:
+        """The imports of every project could be read."""
+        return _complete(hex_component_imports, "imports", empty_is_fine=True)
+
+    @dg.asset_check(asset="hex_queried_tables", partitions_def=workspaces)
+    def hex_queried_tables_complete(hex_queried_tables: Frame) -> dg.AssetCheckResult:
+        """Every project was asked for its queried tables, where the plan has them."""
+        return _complete(hex_queried_tables, "queried tables", empty_is_fine=True)
+
+    @dg.asset_check(
+        asset="hex_runs",
+        partitions_def=workspaces,
+        additional_ins={
+            "hex_projects": dg.AssetIn("hex_projects"),
+            "hex_coverage": dg.AssetIn("hex_coverage"),
+        },
+    )
+    def hex_schedules_healthy(
+        hex_runs: Frame, hex_projects: Frame, hex_coverage: Frame
+    ) -> dg.AssetCheckResult:
+        """The latest scheduled run of every scheduled project went well, and there is one."""
+        known = hex_coverage.rows.filter(
+            (pl.col("detail") == "runs") & pl.col("state").is_in(["current", "stale"])
+        )
+        scheduled = hex_projects.rows.filter(pl.col("schedules").list.len() > 0).join(
+            known, left_on="id", right_on="project_id", how="semi"
+        )
+        latest = hex_runs.rows.filter(pl.col("trigger") == "SCHEDULED")
+        joined = scheduled.select("id", "title").join(
+            latest.select("project_id", "status", "last_success_at"),
+            left_on="id",
+            right_on="project_id",
+            how="left",
+        )
+        never = joined.filter(pl.col("status").is_null())
+        failing = joined.filter(
+            pl.col("status").is_not_null()
+            & ~pl.col("status").is_in(["COMPLETED", "PENDING", "RUNNING"])
+        )
+        return dg.AssetCheckResult(
+            passed=never.is_empty() and failing.is_empty() and hex_runs.complete,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{scheduled.height} scheduled projects: the latest scheduled run of "
+            f"{failing.height} failed, {never.height} have none"
+            + ("" if hex_runs.complete else f"; {hex_runs.gaps[0]}"),
+            metadata={
+                "failing": dg.MetadataValue.md(
+                    table(failing, ["title", "status", "last_success_at"])
+                ),
+                "never_run": dg.MetadataValue.md(table(never, ["title"])),
+                **gaps_metadata(hex_runs),
+            },
+        )
 
     @dg.asset_check(asset="warehouse_query_history", partitions_def=workspaces)
     def warehouse_query_history_complete(
@@ -132,6 +227,11 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         hex_projects_complete,
         hex_data_connections_complete,
         hex_cells_complete,
+        hex_token_lasts,
+        hex_details_current,
+        hex_component_imports_complete,
+        hex_queried_tables_complete,
+        hex_schedules_healthy,
         warehouse_query_history_complete,
         catalog_tables_present,
         lineage_edges_present,
@@ -141,9 +241,9 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
     ]
 
 
-def _complete(frame: Frame, of_what: str) -> dg.AssetCheckResult:
+def _complete(frame: Frame, of_what: str, *, empty_is_fine: bool = False) -> dg.AssetCheckResult:
     """An incomplete read is an error; a complete but empty one deserves a look."""
-    empty = frame.rows.is_empty()
+    empty = frame.rows.is_empty() and not empty_is_fine
     return dg.AssetCheckResult(
         passed=frame.complete and not empty,
         severity=dg.AssetCheckSeverity.WARN if frame.complete else dg.AssetCheckSeverity.ERROR,

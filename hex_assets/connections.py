@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
+from hex_assets.data_connections import Mapped, Service, map_connections
 from hex_assets.errors import (
     HexAssetsError,
     NotFound,
@@ -23,11 +24,12 @@ from hex_assets.errors import (
     WarehouseError,
 )
 from hex_assets.hex.client import HexClient
-from hex_assets.hex.models import Listing, Me
+from hex_assets.hex.models import DataConnection, Listing, Me
 from hex_assets.http import Retry
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.client import OpenMetadataClient
 from hex_assets.recipe import Recipe
+from hex_assets.settings import LocationSettings
 from hex_assets.warehouse.connection import WarehouseConnection
 from hex_assets.warehouse.reader import HistoryReader
 from hex_assets.warehouse.registry import service_types, warehouse_types
@@ -73,6 +75,7 @@ def open_hex(recipe: Recipe, retry: Retry | None = None) -> HexClient:
         recipe.hex.token,
         requests_per_minute=recipe.hex_assets.requests_per_minute,
         retry=retry or _retry(recipe),
+        rate_limits=LocationSettings.from_environment().rate_limits,
     )
 
 
@@ -100,6 +103,30 @@ def open_openmetadata(recipe: Recipe, retry: Retry | None = None) -> OpenMetadat
 def _retry(recipe: Recipe) -> Retry:
     settings = recipe.hex_assets.retry
     return Retry(settings.attempts, settings.backoff_seconds, settings.longest_wait_seconds)
+
+
+def map_data_connections(recipe: Recipe, connections: Sequence[DataConnection]) -> Mapped:
+    """The database service that each Hex data connection reads.
+
+    The services of ``dbServicePrefixes`` are known by their type and connection in OpenMetadata,
+    and by their entry of ``hexAssets.warehouses``.
+
+    Raises:
+        RequestError: OpenMetadata did not answer.
+    """
+    services: list[Service] = []
+    if connections and recipe.database_services:
+        with open_openmetadata(recipe) as client:
+            for name in recipe.database_services:
+                stored = client.database_service(fqn.quote(name))
+                config = dict(((stored and stored.connection) or {}).get("config") or {})
+                given = recipe.hex_assets.warehouses.get(name)
+                if given is not None:
+                    config |= given.model_dump(mode="json", by_alias=True, exclude_none=True)
+                kind = stored.service_type if stored else config.get("type")
+                if kind:
+                    services.append(Service(name, kind, config))
+    return map_connections(connections, services, recipe.hex_assets.data_connections)
 
 
 def open_history_readers(recipe: Recipe) -> dict[str, HistoryReader | HexAssetsError]:

@@ -19,7 +19,12 @@ def build_definitions(settings: LocationSettings) -> dg.Definitions:
     """
     from hex_assets.automation import JOB_NAME, build_schedule, changed_hex_projects
     from hex_assets.checks import build_checks
-    from hex_assets.hex.assets import hex_cells, hex_data_connections, hex_projects
+    from hex_assets.hex.assets import (
+        hex_data_connections,
+        hex_details,
+        hex_projects,
+        hex_workspace,
+    )
     from hex_assets.lineage.assets import lineage
     from hex_assets.openmetadata.assets import catalog_tables, openmetadata_entities
     from hex_assets.resources import Recipes
@@ -30,9 +35,10 @@ def build_definitions(settings: LocationSettings) -> dg.Definitions:
     workspaces = dg.StaticPartitionsDefinition(recipes.workspaces())
     note = "" if settings.recipes else "Demo workspaces: HEX_ASSETS_RECIPES is not set."
     assets = [
+        hex_workspace,
         hex_projects,
         hex_data_connections,
-        hex_cells,
+        hex_details,
         warehouse_query_history,
         catalog_tables,
         lineage,

@@ -6,7 +6,6 @@ in the Parquet key-value metadata, so a frame read back knows what it lacks.
 
 import io
 import json
-import uuid
 from collections.abc import Mapping
 
 import polars as pl
@@ -14,6 +13,7 @@ from upath import UPath
 
 from hex_assets import frames
 from hex_assets.errors import FrameError
+from hex_assets.files import write_whole
 from hex_assets.frames import Frame, FrameSchema
 
 SCHEMAS: Mapping[str, FrameSchema] = {
@@ -48,20 +48,10 @@ def read_frame(path: UPath, schema: FrameSchema) -> Frame:
 
 
 def write_table(path: UPath, rows: pl.DataFrame, metadata: Mapping[str, str]) -> None:
-    """Write rows and metadata as one Parquet file, of which a reader never sees a part.
-
-    A local file is written beside its place and renamed; object stores make an object visible
-    only when its upload is complete.
-    """
+    """Write rows and metadata as one Parquet file, of which a reader never sees a part."""
     buffer = io.BytesIO()
     rows.write_parquet(buffer, metadata=dict(metadata))
-    if path.protocol in ("", "file"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        draft.write_bytes(buffer.getvalue())
-        draft.replace(path)
-    else:
-        path.write_bytes(buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def read_table(path: UPath) -> tuple[pl.DataFrame, dict[str, str]]:

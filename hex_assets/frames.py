@@ -118,6 +118,7 @@ HEX_PROJECTS = FrameSchema(
         "last_published_at": (INSTANT, "last publication; null when never published"),
         "archived_at": (INSTANT, "when it was archived; null when not"),
         "trashed_at": (INSTANT, "when it was trashed; null when not"),
+        "results_updated_at": (INSTANT, "when the app's results were last run; null when never"),
         "last_viewed_at": (INSTANT, "last view of the published app"),
         "views_all_time": (pl.Int64, "app views ever"),
         "views_7_days": (pl.Int64, "app views of the last 7 days"),
@@ -145,7 +146,10 @@ HEX_CELLS = FrameSchema(
         "output_dataframe": (pl.String, "dataframe a SQL cell writes; null otherwise"),
         "source_dataframe": (pl.String, "dataframe that a chart or display cell shows; else null"),
         "parent_cell_id": (pl.String, "section that holds the cell; null at the top, or unknown"),
-        "component_id": (pl.String, "component that an import cell imports; null otherwise"),
+        "component_id": (
+            pl.String,
+            "component that an import cell imports, or that an inlined cell belongs to; else null",
+        ),
         "markdown": (pl.String, "source of a Markdown cell; null otherwise"),
         "version": (pl.String, "draft or published"),
     },
@@ -196,6 +200,32 @@ HEX_RUNS = FrameSchema(
         "success_rate": (pl.Float64, "share of the ended ones that completed, 0 to 1; else null"),
         "median_seconds": (pl.Float64, "median duration of those that completed"),
         "last_success_at": (INSTANT, "start of the latest completed one; null when none was seen"),
+    },
+)
+
+HEX_COVERAGE = FrameSchema(
+    "hex_coverage",
+    {
+        "project_id": (pl.String, "project or component that is not in the trash"),
+        "detail": (pl.String, "cells, queried_tables or runs"),
+        "state": (
+            pl.String,
+            "current; stale: changed in Hex since it was read; never read; "
+            "not available: the token or the plan does not allow it; not applicable",
+        ),
+        "read_at": (INSTANT, "when it was read; null when never"),
+        "version": (pl.String, "draft or published for cells; null otherwise"),
+        "problem": (pl.String, "why it is not current; null when it is, or not reached yet"),
+    },
+)
+
+HEX_WORKSPACE = FrameSchema(
+    "hex_workspace",
+    {
+        "org_id": (pl.String, "id of the Hex organization; null when Hex does not tell it"),
+        "token_kind": (pl.String, "personal, workspace, or unknown"),
+        "token_expires_at": (INSTANT, "when the token dies; null for never, or unknown"),
+        "missing_scopes": (NAMES, "scopes that the token was found to lack, sorted"),
     },
 )
 

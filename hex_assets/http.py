@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -34,6 +33,7 @@ _HEADER_TEXT = re.compile(r"[!-~]+")
 _PLAN_WORDS = re.compile(r"\b(plan|enterprise)\b", re.IGNORECASE)
 
 _RESET_HEADERS = ("ratelimit-reset", "x-ratelimit-reset")
+_REMAINING_HEADERS = ("ratelimit-remaining", "x-ratelimit-remaining")
 _EPOCH_FLOOR = 1_000_000_000
 """A reset header above this is an epoch in seconds, below it a delta (hex-api.md section 2)."""
 
@@ -60,7 +60,8 @@ class JsonApi:
     """One JSON API behind a bearer token.
 
     Every call this package makes may safely be repeated, so all of them are retried on
-    connection errors, 429 and 5xx. ``acquire`` is called with the rate group before each attempt.
+    connection errors, 429 and 5xx. ``acquire`` is called with the rate group before each attempt,
+    ``observe`` with the group and every answer, refusals included.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class JsonApi:
         retry: Retry,
         hints: Mapping[type[RequestError], str],
         acquire: Callable[[str], None] = lambda group: None,
+        observe: Callable[[str, httpx.Response], None] = lambda group, response: None,
         headers: Mapping[str, str] | None = None,
         verify: Any = True,
         timeout: httpx.Timeout | None = None,
@@ -83,6 +85,7 @@ class JsonApi:
         self._retry = retry
         self._hints = hints
         self._acquire = acquire
+        self._observe = observe
         self._sleep = sleep
         self._client = httpx.Client(
             base_url=base_url,
@@ -181,6 +184,7 @@ class JsonApi:
                 hint=self._hint(ConnectionFailed),
                 during=during,
             ) from error
+        self._observe(group, response)
         if response.is_success:
             return self._decode(response, request, during)
         raise self._error(response, request, during)
@@ -215,7 +219,7 @@ class JsonApi:
             trace_id or response.headers.get("x-trace-id"),
             self._hint(kind),
             during,
-            _asked_to_wait(response) if waits else None,
+            asked_to_wait(response) if waits else None,
         )
 
     def _hint(self, kind: type[RequestError]) -> str:
@@ -255,27 +259,45 @@ def _server_words(response: httpx.Response) -> tuple[str, str | None]:
     return "; ".join(words)[:500], str(trace_id) if trace_id else None
 
 
-def _asked_to_wait(response: httpx.Response) -> float | None:
+def asked_to_wait(response: httpx.Response) -> float | None:
     """Seconds the server asks to wait, from any spelling seen in the wild.
 
-    ``Retry-After`` holds seconds or an HTTP date; the reset headers a delta or an epoch.
+    ``Retry-After`` holds seconds or an HTTP date; the reset headers a delta or an epoch. None
+    when the answer says nothing; a 429 that says nothing means a whole window.
     """
     retry_after = response.headers.get("retry-after")
     if retry_after:
         seconds = _number(retry_after)
         if seconds is not None:
             return max(0.0, seconds)
-        try:
-            moment = parsedate_to_datetime(retry_after)
-        except ValueError:
-            moment = None
+        moment = _http_date(retry_after)
         if moment is not None:
-            return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+            return max(0.0, moment - _server_time(response))
     for name in _RESET_HEADERS:
         seconds = _number(response.headers.get(name, ""))
         if seconds is not None:
-            return max(0.0, seconds - time.time() if seconds > _EPOCH_FLOOR else seconds)
+            since = _server_time(response) if seconds > _EPOCH_FLOOR else 0.0
+            return max(0.0, seconds - since)
     return _UNSTATED_RATE_LIMIT_WAIT if response.status_code == 429 else None
+
+
+def no_requests_left(response: httpx.Response) -> bool:
+    """Whether the server says that this was the last request of its window."""
+    left = [_number(response.headers.get(name, "")) for name in _REMAINING_HEADERS]
+    return any(number is not None and number <= 0 for number in left)
+
+
+def _server_time(response: httpx.Response) -> float:
+    """Epoch seconds by the server's clock, which may differ from ours."""
+    stated = _http_date(response.headers.get("date", ""))
+    return time.time() if stated is None else stated
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
 
 
 def _number(text: str) -> float | None:

@@ -16,11 +16,15 @@ class LocationSettings:
             empty for the embedded sandbox's demo workspaces.
         storage: ``HEX_ASSETS_STORAGE``: where frames are stored, a path or object-store URL.
         schedule: ``HEX_ASSETS_SCHEDULE``: cron of the schedule, in UTC.
+        rate_limits: ``HEX_ASSETS_RATE_LIMITS``: folder on a local disk in which all processes of
+            the machine count the requests they send to Hex; empty for one of the user's below
+            the system's folder for temporary files.
     """
 
     recipes: str = ""
     storage: str = ".hex_assets/frames"
     schedule: str = "0 5 * * *"
+    rate_limits: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LocationSettings:
@@ -29,4 +33,5 @@ class LocationSettings:
             recipes=environ.get("HEX_ASSETS_RECIPES") or cls.recipes,
             storage=environ.get("HEX_ASSETS_STORAGE") or cls.storage,
             schedule=environ.get("HEX_ASSETS_SCHEDULE") or cls.schedule,
+            rate_limits=environ.get("HEX_ASSETS_RATE_LIMITS") or cls.rate_limits,
         )

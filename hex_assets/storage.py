@@ -19,6 +19,10 @@ class StoredFrames(dg.ConfigurableResource[None]):
 
     root: str
 
+    def folder(self, purpose: str, workspace: str) -> UPath:
+        """Where an asset keeps what it knows of a workspace between its runs."""
+        return UPath(self.root) / purpose / workspace
+
     def last(self, schema: FrameSchema, workspace: str) -> Frame | None:
         """The frame stored last for this workspace; None before the first run.
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
 _REASONS_SHOWN = 5
 _NOT_REACHED = "-"
+_CHECKS = (
+    *("_complete", "_present", "_few", "_published"),
+    *("_lasts", "_current", "_healthy"),
+)
+"""How the names of check steps end."""
 
 
 @contextmanager
@@ -34,7 +39,7 @@ def printed_events(console: Console, workspace: str) -> Iterator[Callable[[str, 
                 status.update(escape(text))
             elif kind == "log":
                 console.print(f"    [dim]{escape(text)}[/]", soft_wrap=True)
-            elif not text.split(".")[0].endswith(("_complete", "_present", "_few", "_published")):
+            elif not text.split(".")[0].endswith(_CHECKS):
                 mark = _MARKS["ok" if kind == "done" else "failed"]
                 console.print(f"  {mark} {escape(text)} {monotonic() - started[text]:.1f} s")
 

@@ -122,6 +122,14 @@ def running_location(
         yield location
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _rate_limits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Requests of tests are counted apart from those of the machine's user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEX_ASSETS_RATE_LIMITS", str(tmp_path_factory.mktemp("rate_limits")))
+        yield
+
+
 @pytest.fixture
 def location(tmp_path: Path) -> Iterator[Location]:
     """The demo world in a running sandbox."""

@@ -20,12 +20,19 @@ LINEAGE_INPUTS = {
     "catalog_tables",
     "hex_cells",
     "hex_data_connections",
+    "hex_component_imports",
+    "hex_queried_tables",
 }
 
 EXPECTED = {
-    "hex_projects": ("hex", set()),
+    "hex_workspace": ("hex", set()),
+    "hex_projects": ("hex", {"hex_workspace"}),
     "hex_data_connections": ("hex", set()),
     "hex_cells": ("hex", {"hex_projects", "hex_data_connections"}),
+    "hex_component_imports": ("hex", {"hex_projects", "hex_data_connections"}),
+    "hex_queried_tables": ("hex", {"hex_projects", "hex_data_connections"}),
+    "hex_runs": ("hex", {"hex_projects", "hex_data_connections"}),
+    "hex_coverage": ("hex", {"hex_projects", "hex_data_connections"}),
     "warehouse_query_history": ("warehouse", {"hex_projects"}),
     "catalog_tables": ("warehouse", set()),
     "lineage_edges": ("lineage", LINEAGE_INPUTS),

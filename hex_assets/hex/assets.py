@@ -1,9 +1,22 @@
 """Stage 1: what exists in Hex."""
 
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
 
-from hex_assets.connections import open_hex
-from hex_assets.frames import HEX_CELLS, HEX_DATA_CONNECTIONS, HEX_PROJECTS, Frame
+from hex_assets.connections import map_data_connections, open_hex
+from hex_assets.frames import (
+    HEX_CELLS,
+    HEX_COMPONENT_IMPORTS,
+    HEX_COVERAGE,
+    HEX_DATA_CONNECTIONS,
+    HEX_PROJECTS,
+    HEX_QUERIED_TABLES,
+    HEX_RUNS,
+    Frame,
+    FrameSchema,
+)
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -11,20 +24,43 @@ from hex_assets.reporting import (
     counted,
     failures,
     gaps_metadata,
-    log_progress,
     table,
 )
 from hex_assets.resources import Recipes
 from hex_assets.storage import StoredFrames
 
+if TYPE_CHECKING:
+    from hex_assets.hex.reading import HexDetails, Progress
+
 _GROUP = "hex"
-_POOL = "hex_api"
 _OWNERS = ["team:data-platform"]
+_SECONDS_BETWEEN_LINES = 30.0
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=_POOL)
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS)
+def hex_workspace(
+    context: dg.AssetExecutionContext, recipes: Recipes
+) -> dg.MaterializeResult[Frame]:
+    """Whose token it is: its kind, when it expires, and the id of the organization for links."""
+    from hex_assets.hex.reader import read_workspace
+
+    with failures(), open_hex(recipes.recipe(context.partition_key)) as client:
+        frame = read_workspace(client)
+    (row,) = frame.rows.to_dicts()
+    return dg.MaterializeResult(
+        value=frame,
+        metadata={
+            "hex": dg.MetadataValue.url(client.web_url),
+            "token_kind": row["token_kind"],
+            "token_expires_at": str(row["token_expires_at"] or "never, or unknown"),
+            "missing_scopes": ", ".join(row["missing_scopes"]) or "none found",
+        },
+    )
+
+
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS)
 def hex_projects(
-    context: dg.AssetExecutionContext, recipes: Recipes, stored: StoredFrames
+    context: dg.AssetExecutionContext, recipes: Recipes, stored: StoredFrames, hex_workspace: Frame
 ) -> dg.MaterializeResult[Frame]:
     """Every project and component of the Hex workspace, drafts, archived and trashed ones too.
 
@@ -35,13 +71,15 @@ def hex_projects(
     from hex_assets.hex.reader import read_projects
 
     recipe = recipes.recipe(context.partition_key)
+    org_id = recipe.hex_assets.hex_org_id or hex_workspace.rows["org_id"][0]
     with failures(), open_hex(recipe) as client:
-        frame = read_projects(client, org_id=recipe.hex_assets.hex_org_id)
+        frame = read_projects(client, org_id)
     change = change_since(stored.last(HEX_PROJECTS, context.partition_key), frame, ["id"])
     return dg.MaterializeResult(
         value=frame,
         metadata={
             "hex": dg.MetadataValue.url(client.web_url),
+            "requests": client.requests_sent,
             "by_type": dg.MetadataValue.md(bars(counted(frame.rows, "type"))),
             "by_status": dg.MetadataValue.md(bars(counted(frame.rows, "status"))),
             "new_projects": dg.MetadataValue.md(
@@ -53,56 +91,192 @@ def hex_projects(
     )
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=_POOL)
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS)
 def hex_data_connections(
     context: dg.AssetExecutionContext, recipes: Recipes, stored: StoredFrames
 ) -> dg.MaterializeResult[Frame]:
-    """The data connections of the workspace with the default database and schema of a query."""
-    from hex_assets.hex.reader import read_data_connections
+    """The data connections of the workspace: default database and schema, and database service.
 
-    with failures(), open_hex(recipes.recipe(context.partition_key)) as client:
-        frame = read_data_connections(client)
+    The service is the one the recipe names for it, else the one of ``dbServicePrefixes`` with
+    the same type and account, host or project.
+    """
+    from hex_assets.hex.reader import data_connections_frame, read_data_connections
+
+    recipe = recipes.recipe(context.partition_key)
+    with failures():
+        with open_hex(recipe) as client:
+            listing = read_data_connections(client)
+        mapped = map_data_connections(recipe, listing.items)
+    frame = data_connections_frame(listing, mapped.services)
+    for question in mapped.open_questions:
+        context.log.warning(question)
+    for key in mapped.unknown_keys:
+        context.log.warning(f"hexAssets.dataConnections names {key}, which Hex does not list")
     change = change_since(stored.last(HEX_DATA_CONNECTIONS, context.partition_key), frame, ["id"])
     return dg.MaterializeResult(
         value=frame,
         metadata={
+            "requests": client.requests_sent,
             "by_type": dg.MetadataValue.md(bars(counted(frame.rows, "type"))),
+            "by_service": dg.MetadataValue.md(bars(counted(frame.rows, "service"))),
+            "to_be_mapped": dg.MetadataValue.md(_lines(mapped.open_questions)),
+            "outside_of_dbServicePrefixes": dg.MetadataValue.md(_lines(mapped.outside)),
+            "unknown_in_recipe": dg.MetadataValue.md(_lines(mapped.unknown_keys)),
             **change_metadata(change),
             **gaps_metadata(frame),
         },
     )
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=_POOL)
-def hex_cells(
+def _out(description: str) -> dg.AssetOut:
+    return dg.AssetOut(
+        dagster_type=Frame,
+        description=description,
+        group_name=_GROUP,
+        kinds={"hex"},
+        owners=_OWNERS,
+        is_required=False,
+    )
+
+
+@dg.multi_asset(
+    outs={
+        "hex_cells": _out(
+            "The cells of every project and component that is not in the trash. SQL has no "
+            "literals and no Jinja; published projects are read as published where Hex allows it."
+        ),
+        "hex_component_imports": _out("Which project or component imports which component."),
+        "hex_queried_tables": _out(
+            "The tables that Hex itself saw published projects query; empty without the "
+            "Enterprise plan."
+        ),
+        "hex_runs": _out(
+            "The latest run of each published project and trigger, with success rate and duration."
+        ),
+        "hex_coverage": _out(
+            "How current what was read of each project is: current, stale or never read, and why."
+        ),
+    },
+    can_subset=True,
+)
+def hex_details(
     context: dg.AssetExecutionContext,
     recipes: Recipes,
     stored: StoredFrames,
     hex_projects: Frame,
     hex_data_connections: Frame,
-) -> dg.MaterializeResult[Frame]:
-    """The cells of every project and component that is not in the trash.
+) -> Iterator[dg.MaterializeResult[Frame]]:
+    """Read what changed since the last run, what was never read, and a rotating slice.
 
-    SQL keeps its text with literals masked. One request per project, within Hex's rate limit.
+    Each answer is stored at once, so a run that is cut short by its time budget, or killed, is
+    taken up by the next one where it stopped.
     """
-    from hex_assets.hex.reader import read_cells
+    from hex_assets.hex.details import KINDS, StoredDetails
+    from hex_assets.hex.reading import ReadingLimits, read_details
     from hex_assets.warehouse.masking import mask_literals
 
+    settings = recipes.recipe(context.partition_key).hex_assets
+    selected = {key.path[-1] for key in context.selected_asset_keys}
+    wanted = {
+        "cells": {"hex_cells", "hex_component_imports"},
+        "queried_tables": {"hex_queried_tables"},
+        "runs": {"hex_runs"},
+    }
+    minutes = settings.read_minutes
     with failures(), open_hex(recipes.recipe(context.partition_key)) as client:
-        frame = read_cells(
+        read = read_details(
             client,
             hex_projects,
             hex_data_connections,
             mask_literals,
-            progress=log_progress(context.log.info, "Projects whose cells were read"),
+            StoredDetails(stored.folder("hex_details", context.partition_key)),
+            kinds=[kind for kind in KINDS if wanted[kind] & selected],
+            limits=ReadingLimits(
+                settings.refresh_in_runs,
+                None if minutes is None else 60.0 * minutes,
+                settings.runs_read,
+            ),
+            progress=_log_progress(context.log.info),
         )
-    key = ["project_id", "cell_id"]
-    change = change_since(stored.last(HEX_CELLS, context.partition_key), frame, key)
-    return dg.MaterializeResult(
-        value=frame,
-        metadata={
-            "by_type": dg.MetadataValue.md(bars(counted(frame.rows, "type"))),
-            **change_metadata(change),
-            **gaps_metadata(frame),
-        },
-    )
+    results: dict[str, tuple[FrameSchema, Frame, list[str], dict[str, Any]]] = {
+        "hex_cells": (
+            HEX_CELLS,
+            read.cells,
+            ["project_id", "cell_id"],
+            {
+                **_figures(read),
+                "by_type": dg.MetadataValue.md(bars(counted(read.cells.rows, "type"))),
+            },
+        ),
+        "hex_component_imports": (
+            HEX_COMPONENT_IMPORTS,
+            read.component_imports,
+            ["project_id", "component_id", "cell_id"],
+            {},
+        ),
+        "hex_queried_tables": (
+            HEX_QUERIED_TABLES,
+            read.queried_tables,
+            ["project_id", "data_connection_id", "table_name"],
+            {},
+        ),
+        "hex_runs": (
+            HEX_RUNS,
+            read.runs,
+            ["project_id", "trigger"],
+            {"by_status": dg.MetadataValue.md(bars(counted(read.runs.rows, "status")))},
+        ),
+        "hex_coverage": (
+            HEX_COVERAGE,
+            read.coverage,
+            ["project_id", "detail"],
+            {**_figures(read), "by_state": dg.MetadataValue.md(_states(read.coverage))},
+        ),
+    }
+    for name, (schema, frame, key, metadata) in results.items():
+        if name in selected:
+            change = change_since(stored.last(schema, context.partition_key), frame, key)
+            yield dg.MaterializeResult(
+                asset_key=name,
+                value=frame,
+                metadata={**metadata, **change_metadata(change), **gaps_metadata(frame)},
+            )
+
+
+def _figures(read: "HexDetails") -> dict[str, Any]:
+    return {
+        "requests": read.requests,
+        "projects_read": read.read,
+        "projects_changed": read.changed,
+        "projects_read_in_turn": read.in_turn,
+        "out_of_time": read.out_of_time,
+        "unreadable_rows_left_out": read.left_out,
+    }
+
+
+def _states(coverage: Frame) -> str:
+    counts = coverage.rows.group_by("detail", "state").len().sort("detail", "state")
+    return bars([(f"{detail}: {state}", count) for detail, state, count in counts.iter_rows()])
+
+
+def _lines(texts: tuple[str, ...]) -> str:
+    return "\n".join(f"- {text}" for text in texts) or "none"
+
+
+def _log_progress(log: Callable[[str], None]) -> Callable[["Progress"], None]:
+    from time import monotonic
+
+    last = monotonic()
+
+    def progress(now: "Progress") -> None:
+        nonlocal last
+        if now.done < now.total and monotonic() - last < _SECONDS_BETWEEN_LINES:
+            return
+        last = monotonic()
+        left = "" if not now.seconds_left else f", about {now.seconds_left / 60:.0f} min left"
+        log(
+            f"Projects read: {now.done} of {now.total}, {now.requests_left} requests left in the "
+            f"window{left}"
+        )
+
+    return progress

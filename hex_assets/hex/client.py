@@ -6,8 +6,10 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic
+from typing import Any, Generic, Literal
+from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr, ValidationError
@@ -28,11 +30,15 @@ from hex_assets.errors import (
 from hex_assets.hex.models import (
     Cell,
     DataConnection,
+    Export,
     Item,
     Listing,
     Me,
     Project,
     ProjectEdit,
+    QueriedTable,
+    Run,
+    WorkspaceCollection,
     describe_malformed,
     what_is_wrong,
 )
@@ -43,13 +49,15 @@ from hex_assets.hex.rate_limit import (
     RequestBudget,
     shared_budget,
 )
-from hex_assets.http import JsonApi, Retry
+from hex_assets.http import JsonApi, Retry, asked_to_wait, no_requests_left
 
 _PAGE_SIZE = 100
 """The most that Hex's listings allow; their default is 25."""
 
 _FRUITLESS_PAGES = 3
 """A listing that brings nothing new for so many pages in a row goes in circles."""
+
+_TOKEN_KINDS: Mapping[str, str] = {"hxtp_": "personal", "hxtw_": "workspace"}
 
 _TOKEN = re.compile(r"[!-~]+")
 """Visible ASCII: what an HTTP header can carry."""
@@ -89,6 +97,10 @@ _DATA_CONNECTIONS = _Resource(
     "/data-connections", "data connection", DataConnection, HEX_API, "Data connections read"
 )
 _CELLS = _Resource("/cells", "cell", Cell, HEX_API_30RPM, "Cells read")
+_COLLECTIONS = _Resource(
+    "/collections", "collection", WorkspaceCollection, GENERAL, "Collections read"
+)
+_READ_QUERIED_TABLES = "Projects: Read queried tables"
 
 
 _EVERY_PROJECT: Mapping[str, bool] = {
@@ -128,10 +140,12 @@ class HexClient:
         token: workspace or personal access token.
         requests_per_minute: limit of each rate group of Hex (see ``RequestBudget``).
         sleep: called with seconds, for retries and for the rate limit.
-        budget: by default the one all clients of this token share in this process.
+        budget: by default the one that all processes of this machine share for this token.
+        rate_limits: folder in which that one is kept (see ``shared_budget``).
 
     Attributes:
         web_url: scheme and host, under which people reach Hex too.
+        token_kind: ``personal`` or ``workspace``, by the token's prefix; else ``unknown``.
 
     Raises:
         RecipeError: host or token cannot be used.
@@ -147,6 +161,7 @@ class HexClient:
         sleep: Callable[[float], None] = time.sleep,
         transport: httpx.BaseTransport | None = None,
         budget: RequestBudget | None = None,
+        rate_limits: str = "",
     ) -> None:
         bearer = token.get_secret_value().strip()
         if not _TOKEN.fullmatch(bearer):
@@ -157,7 +172,9 @@ class HexClient:
         self.web_url = web_base(host)
         base = f"{self.web_url}/api/v1"
         self._sleep = sleep
-        self._budget = budget or shared_budget(base, bearer, requests_per_minute)
+        self.token_kind = _TOKEN_KINDS.get(bearer[:5], "unknown")
+        folder = Path(rate_limits) if rate_limits else None
+        self._budget = budget or shared_budget(base, bearer, requests_per_minute, folder)
         self._api = JsonApi(
             "Hex",
             base,
@@ -165,6 +182,7 @@ class HexClient:
             retry=retry,
             hints=_HINTS,
             acquire=self._wait_for_slot,
+            observe=self._heed,
             sleep=sleep,
             transport=transport,
         )
@@ -187,6 +205,11 @@ class HexClient:
     def requests_sent(self) -> int:
         """Requests sent so far, retries included."""
         return self._api.requests_sent
+
+    @property
+    def requests_left(self) -> int:
+        """Requests of the busiest rate group that may be sent at once."""
+        return self._budget.left(HEX_API)
 
     def me(self) -> Me:
         """Whose token it is.
@@ -231,6 +254,90 @@ class HexClient:
         return self._list(
             _CELLS, {"projectId": project_id}, f"listing cells of project {project_id}"
         )
+
+    def collections(self) -> Listing[WorkspaceCollection]:
+        """All collections the token may see.
+
+        Raises:
+            PermissionMissing: the token lacks the scope.
+            RequestError: a page could not be read; the error names it.
+            IncompleteRead: the pages do not end.
+        """
+        return self._list(_COLLECTIONS, {}, "listing collections")
+
+    def queried_tables(self, project_id: str) -> Listing[QueriedTable]:
+        """The tables that Hex saw a project query; on the Enterprise plan only.
+
+        Raises:
+            PermissionMissing: the plan or the token does not allow it, for any project.
+            RequestRejected: 422, the project was never published.
+            NotFound: the project is gone or hidden from the token.
+            RequestError: a page could not be read; the error names it.
+            IncompleteRead: the pages do not end.
+        """
+        resource = _Resource(
+            f"/projects/{quote(project_id, safe='')}/queriedTables",
+            "queried table",
+            QueriedTable,
+            GENERAL,
+            _READ_QUERIED_TABLES,
+        )
+        return self._list(resource, {}, f"listing tables queried by project {project_id}")
+
+    def runs(
+        self, project_id: str, limit: int = _PAGE_SIZE, trigger: str = "ALL"
+    ) -> tuple[tuple[Run, ...], tuple[str, ...]]:
+        """The latest runs of a project, newest first, in one request.
+
+        Args:
+            limit: 1 to 100.
+            trigger: ``ALL``, ``SCHEDULED``, ``API`` or ``APP_REFRESH``.
+
+        Returns:
+            The runs, and a sentence for each that was left out as unreadable.
+
+        Raises:
+            RequestRejected: 422, Hex keeps no runs of a project that was never published.
+            NotFound: the project is gone or hidden from the token.
+            RequestError: see ``hex_assets.errors``.
+        """
+        path = f"/projects/{quote(project_id, safe='')}/runs"
+        during = f"listing runs of project {project_id}"
+        asked = {"limit": limit, "runTriggerFilter": trigger}
+        body = self._get(path, HEX_API, asked, "Read projects", during)
+        values = body.get("runs") if isinstance(body, dict) else None
+        if not isinstance(values, list):
+            raise self._api.unreadable(f"GET {path}", 200, "the body has no list of runs", during)
+        resource = _Resource(path, "run", Run, HEX_API, "Read projects")
+        runs, malformed = _parse(resource, values, "the first page")
+        return tuple(runs), tuple(malformed)
+
+    def export(self, project_id: str, version: Literal["latest", "draft"]) -> str:
+        """The source of a project or component in Hex's file format, YAML.
+
+        Args:
+            version: ``latest`` is the latest published one.
+
+        Raises:
+            PermissionMissing: the workspace or the project does not allow exports.
+            NotFound: the project is gone or hidden from the token.
+            RequestError: see ``hex_assets.errors``.
+        """
+        during = f"exporting project {project_id}"
+        body = self._call(
+            "POST",
+            "/projects/export",
+            HEX_API,
+            "Read projects",
+            during,
+            json={"projectId": project_id, "version": version},
+        )
+        try:
+            return Export.model_validate(body).content
+        except ValidationError as error:
+            raise self._api.unreadable(
+                "POST /projects/export", 200, what_is_wrong(error), during
+            ) from None
 
     def newest_edits(self, limit: int = _PAGE_SIZE) -> tuple[ProjectEdit, ...]:
         """The most recently edited projects and components, newest first, in one request.
@@ -301,9 +408,16 @@ class HexClient:
     def _get(
         self, path: str, group: str, params: Mapping[str, Any], scope: str, during: str
     ) -> Any:
+        return self._call("GET", path, group, scope, during, params=params)
+
+    def _call(
+        self, method: str, path: str, group: str, scope: str, during: str, **content: Any
+    ) -> Any:
         try:
-            return self._api.call("GET", path, group=group, params=params, during=during)
-        except PlanMissing:
+            return self._api.call(method, path, group=group, during=during, **content)
+        except PlanMissing as error:
+            if scope == _READ_QUERIED_TABLES:
+                error.hint = "Hex tells queried tables on the Enterprise plan only"
             raise
         except PermissionMissing as error:
             error.hint = (
@@ -315,6 +429,14 @@ class HexClient:
     def _wait_for_slot(self, group: str) -> None:
         while wait := self._budget.take(group):
             self._sleep(wait)
+
+    def _heed(self, group: str, response: httpx.Response) -> None:
+        """Hold back what Hex would refuse, because others used up the token's window."""
+        seconds = asked_to_wait(response)
+        if response.status_code == 429:
+            self._budget.hold(GENERAL, seconds or 0.0)
+        elif seconds is not None and no_requests_left(response):
+            self._budget.hold(group, seconds)
 
 
 def _parse(resource: _Resource[Item], values: list[Any], page: str) -> tuple[list[Item], list[str]]:

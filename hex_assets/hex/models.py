@@ -59,6 +59,11 @@ def storable(value: Any) -> Any:
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def _only_text(value: Any) -> Any:
+    """Settings of other cell types may have the same name and another shape."""
+    return value if isinstance(value, str) else None
+
+
 def _empty_when_null(value: Any) -> Any:
     return () if value is None else value
 
@@ -116,6 +121,7 @@ class AppViews(Wire):
 
 
 class Analytics(Wire):
+    published_results_updated_at: Instant | None = None
     last_viewed_at: Instant | None = None
     app_views: AppViews | None = None
 
@@ -147,16 +153,29 @@ class Schedule(Wire):
     custom: Timing | None = None
 
 
-class Collection(Wire):
+class Named(Wire):
     name: Text = None
 
 
 class CollectionShare(Wire):
-    collection: Collection | None = None
+    collection: Named | None = None
+    access: Text = None
+
+
+class GroupShare(Wire):
+    group: Named | None = None
+    access: Text = None
 
 
 class Sharing(Wire):
+    """Whom an item is shared with; collections and groups are told by name only."""
+
     collections: ListOf[CollectionShare] = ()
+    groups: ListOf[GroupShare] = ()
+
+
+class Reviews(Wire):
+    required: bool | None = None
 
 
 class ProjectEdit(HexItem):
@@ -193,6 +212,60 @@ class Project(ProjectEdit):
     trashed_at: Instant | None = None
     schedules: ListOf[Schedule] = ()
     sharing: Sharing | None = None
+    reviews: Reviews | None = None
+
+
+class WorkspaceCollection(HexItem):
+    """A collection of the workspace (Hex API, ListCollections)."""
+
+    id: Id
+    name: Text = None
+    description: Text = None
+
+    @property
+    def key(self) -> str:
+        return self.id
+
+
+class QueriedTable(HexItem):
+    """A table that Hex saw a project query (Hex API, GetQueriedTables).
+
+    Attributes:
+        table_name: as Hex reports it, with one to three parts; at times no table at all.
+    """
+
+    data_connection_id: Id
+    table_name: Annotated[String, StringConstraints(strip_whitespace=True, min_length=1)]
+
+    @property
+    def key(self) -> str:
+        return f"{self.data_connection_id} {self.table_name}"
+
+
+class Run(HexItem):
+    """One run of a published project (Hex API, GetProjectRuns).
+
+    Attributes:
+        elapsed_time: milliseconds.
+    """
+
+    run_id: Id
+    run_trigger: String
+    status: String
+    run_url: Text = None
+    start_time: Instant | None = None
+    end_time: Instant | None = None
+    elapsed_time: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @property
+    def key(self) -> str:
+        return self.run_id
+
+
+class Export(Wire):
+    """The source of a project in Hex's file format (Hex API, ExportProject)."""
+
+    content: String = Field(repr=False)
 
 
 class DataConnection(HexItem):
@@ -221,8 +294,13 @@ class SqlCell(Wire):
     output_dataframe: Text = None
 
 
+class MarkdownCell(Wire):
+    source: String | None = Field(default=None, repr=False)
+
+
 class CellContents(Wire):
     sql_cell: SqlCell | None = None
+    markdown_cell: MarkdownCell | None = None
 
 
 class Cell(HexItem):
@@ -242,6 +320,39 @@ class Cell(HexItem):
     @property
     def key(self) -> str:
         return self.static_id
+
+
+class ImportedComponent(Wire):
+    id: Id
+    version: int | String | None = None
+
+
+class CellConfig(Wire):
+    """What a cell of an export is set to do, as far as a catalog needs it.
+
+    Attributes:
+        data_frame_cell: SQL over dataframes, which reaches no warehouse.
+        value_variable_name: what a metric shows.
+    """
+
+    source: Annotated[String | None, BeforeValidator(_only_text)] = Field(default=None, repr=False)
+    data_connection_id: Id | None = None
+    data_frame_cell: bool | None = None
+    result_variable_name: Text = None
+    dataframe: Annotated[Text, BeforeValidator(_only_text)] = None
+    value_variable_name: Annotated[Text, BeforeValidator(_only_text)] = None
+    component: ImportedComponent | None = None
+
+
+class ExportedCell(Wire):
+    """A cell in Hex's file format; its id is taken for the static id of the listing."""
+
+    cell_id: Id
+    cell_type: String
+    cell_label: Text = None
+    config: Annotated[CellConfig, BeforeValidator(lambda value: {} if value is None else value)] = (
+        CellConfig()
+    )
 
 
 class Org(Wire):
@@ -287,7 +398,8 @@ class Listing(Generic[Item]):
 
 def describe_malformed(kind: str, value: Any, position: str, error: ValidationError) -> str:
     """Say which item was left out, by its id or else its position, and why."""
-    sent = value.get("staticId", value.get("id")) if isinstance(value, Mapping) else None
+    fields = value if isinstance(value, Mapping) else {}
+    sent = fields.get("staticId", fields.get("cellId", fields.get("id")))
     plain = isinstance(sent, str) and _PLAIN_ID.fullmatch(sent)
     name = plain.group().lower() if plain else f"at {position}"
     return f"{kind} {name} was left out: {what_is_wrong(error)}"

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
-import polars as pl
-
 from hex_assets.errors import NotFound, PermissionMissing, ServerFailed
-from hex_assets.frames import HEX_CELLS, HEX_DATA_CONNECTIONS, HEX_PROJECTS, Frame
+from hex_assets.frames import HEX_DATA_CONNECTIONS, HEX_PROJECTS, HEX_WORKSPACE, Frame
 from hex_assets.hex.client import HexClient
+from hex_assets.hex.export import NotebookCell
+from hex_assets.hex.jinja import neutralise
 from hex_assets.hex.models import (
     AppViews,
-    Cell,
     DataConnection,
     Listing,
+    Me,
     Project,
     Schedule,
-    SqlCell,
     Timing,
-    storable,
 )
+from hex_assets.hex.namespaces import default_namespace
 
 _log = logging.getLogger(__name__)
 
@@ -53,100 +53,121 @@ _DIALECTS: Mapping[str, str] = {
     "trino": "trino",
 }
 
-_DATABASE_FIELDS: Mapping[str, str] = {
-    "athena": "catalog",
-    "bigquery": "projectId",
-    "postgres": "database",
-    "redshift": "database",
-    "snowflake": "database",
-    "trino": "catalog",
-}
-_SCHEMA_FIELDS: Mapping[str, str] = {"snowflake": "schema", "trino": "schema"}
-_FIXED_SCHEMAS: Mapping[str, str] = {"postgres": "public", "redshift": "public"}
+_NO_ACCESS = "NONE"
+_UNKNOWN_TYPE = "unknown"
+
+
+def read_workspace(client: HexClient) -> Frame:
+    """Whose token it is, as the one row of ``HEX_WORKSPACE``.
+
+    A token that may not ask (or for which Hex fails to answer, as it is said to do for workspace
+    tokens) leaves all but its kind unknown.
+
+    Raises:
+        RequestError: Hex could not be asked, or does not accept the token.
+    """
+    missing = []
+    try:
+        me = client.me()
+    except (PermissionMissing, NotFound, ServerFailed) as error:
+        _log.warning("Projects get no links; set hexAssets.hexOrgId to have them. %s", error)
+        me = Me()
+        if isinstance(error, PermissionMissing):
+            missing = ["Users read"]
+    expires = me.token.exp if me.token else None
+    row = {
+        "org_id": me.org.id if me.org else None,
+        "token_kind": client.token_kind,
+        "token_expires_at": None if expires is None else _instant(expires),
+        "missing_scopes": missing,
+    }
+    return HEX_WORKSPACE.frame([row])
 
 
 def read_projects(client: HexClient, org_id: str | None = None) -> Frame:
     """All projects and components of the workspace, as ``HEX_PROJECTS``.
 
     Args:
-        org_id: id of the Hex organization; asked of Hex when None.
+        org_id: id of the Hex organization; None if it is unknown, then there are no links.
 
     Raises:
         RequestError: the listing was interrupted.
         IncompleteRead: the listing has no end.
     """
-    listing = client.projects()
-    return projects_frame(listing, client.web_url, org_id or _org_id(client))
+    return projects_frame(
+        client.projects(), client.web_url, org_id, _collection_descriptions(client)
+    )
 
 
-def read_data_connections(client: HexClient) -> Frame:
-    """All shared data connections of the workspace, as ``HEX_DATA_CONNECTIONS``.
+def read_data_connections(client: HexClient) -> Listing[DataConnection]:
+    """All shared data connections of the workspace.
+
+    A token without the scope for them leaves the listing empty and is one of its faults.
 
     Raises:
         RequestError: the listing was interrupted.
         IncompleteRead: the listing has no end.
     """
-    return data_connections_frame(client.data_connections())
+    try:
+        return client.data_connections()
+    except PermissionMissing as error:
+        return Listing((), (f"data connections were not read: {error}",))
 
 
-def read_cells(
-    client: HexClient,
-    projects: Frame,
-    connections: Frame,
-    mask: Mask,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+def projects_frame(
+    listing: Listing[Project],
+    web: str,
+    org_id: str | None,
+    collections: Mapping[str, str | None],
 ) -> Frame:
-    """The draft cells of the projects and components that are not trashed, as ``HEX_CELLS``.
-
-    A token without the scope for cells, and a project that vanished since it was listed, are
-    gaps of the frame. So are the gaps of ``projects``.
+    """The listing as ``HEX_PROJECTS``; without an org id there are no links.
 
     Args:
-        projects: ``HEX_PROJECTS``.
-        connections: ``HEX_DATA_CONNECTIONS``, which tells the dialect of a cell's SQL.
-        mask: applied to the SQL of every cell.
-        progress: called after each project with the projects done and their total.
-
-    Raises:
-        RequestError: the reading was interrupted.
-        IncompleteRead: a listing has no end.
+        collections: descriptions by name.
     """
-    present = projects.rows.filter(pl.col("trashed_at").is_null())
-    project_ids = present.get_column("id").to_list()
-    types = dict(connections.rows.select("id", "type").iter_rows())
-    rows: list[dict[str, Any]] = []
-    gaps = list(projects.gaps)
-    for done, project_id in enumerate(project_ids):
-        try:
-            listing = client.cells(project_id)
-        except PermissionMissing as error:
-            gaps.append(f"cells of {len(project_ids) - done} projects were not read: {error}")
-            break
-        except NotFound:
-            gaps.append(f"project {project_id} vanished before its cells were read")
-        else:
-            gaps += [f"project {project_id}: {fault}" for fault in listing.malformed]
-            rows += [cell_row(project_id, cell, types, mask) for cell in listing.items]
-        progress(done + 1, len(project_ids))
-    return HEX_CELLS.frame(rows, gaps)
-
-
-def projects_frame(listing: Listing[Project], web: str, org_id: str | None) -> Frame:
-    """The listing as ``HEX_PROJECTS``; without an org id there are no links."""
-    rows = [project_row(project, project_url(project, web, org_id)) for project in listing.items]
+    rows = [
+        project_row(project, project_url(project, web, org_id), collections)
+        for project in listing.items
+    ]
     return HEX_PROJECTS.frame(rows, listing.malformed)
 
 
-def data_connections_frame(listing: Listing[DataConnection]) -> Frame:
-    """The listing as ``HEX_DATA_CONNECTIONS``."""
-    return HEX_DATA_CONNECTIONS.frame(map(data_connection_row, listing.items), listing.malformed)
+def data_connections_frame(
+    listing: Listing[DataConnection], services: Mapping[str, str] | None = None
+) -> Frame:
+    """The listing as ``HEX_DATA_CONNECTIONS``.
+
+    Args:
+        services: database service by connection id. Ids that are not listed, as those of
+            connections that belong to one project, get a row too.
+    """
+    by_id = services or {}
+    rows = [data_connection_row(one, by_id.get(one.id)) for one in listing.items]
+    listed = {one.id for one in listing.items}
+    rows += [
+        data_connection_row(DataConnection(id=unlisted, type=_UNKNOWN_TYPE), service)
+        for unlisted, service in by_id.items()
+        if unlisted not in listed
+    ]
+    return HEX_DATA_CONNECTIONS.frame(rows, listing.malformed)
 
 
-def project_row(project: Project, url: str | None) -> dict[str, Any]:
+def project_row(
+    project: Project, url: str | None, descriptions: Mapping[str, str | None]
+) -> dict[str, Any]:
     """One row of ``HEX_PROJECTS``."""
     categories = {c.name: c.description for c in project.categories if c.name}
     shares = project.sharing.collections if project.sharing else ()
-    collections = {s.collection.name for s in shares if s.collection and s.collection.name}
+    collections = {
+        share.collection.name
+        for share in shares
+        if share.collection and share.collection.name and share.access != _NO_ACCESS
+    }
+    groups = {
+        share.group.name
+        for share in (project.sharing.groups if project.sharing else ())
+        if share.group and share.group.name and share.access != _NO_ACCESS
+    }
     views = (project.analytics and project.analytics.app_views) or AppViews()
     return {
         "id": project.id,
@@ -159,14 +180,17 @@ def project_row(project: Project, url: str | None) -> dict[str, Any]:
         "categories": sorted(categories),
         "category_descriptions": [categories[name] for name in sorted(categories)],
         "collections": sorted(collections),
-        "collection_descriptions": [None for _ in collections],
-        "groups": [],
-        "reviews_required": None,
+        "collection_descriptions": [descriptions.get(name) for name in sorted(collections)],
+        "groups": sorted(groups),
+        "reviews_required": project.reviews and project.reviews.required,
         "created_at": project.created_at,
         "last_edited_at": project.last_edited_at,
         "last_published_at": project.last_published_at,
         "archived_at": project.archived_at,
         "trashed_at": project.trashed_at,
+        "results_updated_at": (
+            project.analytics and project.analytics.published_results_updated_at
+        ),
         "last_viewed_at": project.analytics and project.analytics.last_viewed_at,
         "views_all_time": views.all_time,
         "views_7_days": views.last_seven_days,
@@ -209,7 +233,7 @@ def schedule_words(schedule: Schedule) -> str:
     return " ".join(str(word) for word in words if word is not None)
 
 
-def data_connection_row(connection: DataConnection) -> dict[str, Any]:
+def data_connection_row(connection: DataConnection, service: str | None) -> dict[str, Any]:
     """One row of ``HEX_DATA_CONNECTIONS``."""
     database, schema = default_namespace(connection)
     return {
@@ -219,74 +243,63 @@ def data_connection_row(connection: DataConnection) -> dict[str, Any]:
         "database": database,
         "schema": schema,
         "dialect": _DIALECTS.get(connection.type),
-        "service": None,
+        "service": service,
     }
 
 
-def default_namespace(connection: DataConnection) -> tuple[str | None, str | None]:
-    """Database and schema in which a query of this connection looks for unqualified tables.
-
-    Each type keeps them in fields of its own (Hex API, ListDataConnections); Databricks
-    has them as ``ConnCatalog`` and ``ConnSchema`` in its JDBC URL, if at all.
-    """
-    kind = connection.type
-    details = (connection.connection_details or {}).get(kind)
-    if not isinstance(details, Mapping):
-        details = {}
-    if kind == "databricks":
-        options = _jdbc_options(_text(details, "jdbcUrl") or "")
-        return _text(options, "conncatalog"), _text(options, "connschema")
-    database = _text(details, _DATABASE_FIELDS.get(kind))
-    schema = _text(details, _SCHEMA_FIELDS.get(kind))
-    return database, schema or _FIXED_SCHEMAS.get(kind)
-
-
-def cell_row(
-    project_id: str, cell: Cell, connection_types: Mapping[str, str], mask: Mask
+def notebook_cell_row(
+    project_id: str,
+    cell: NotebookCell,
+    connection_types: Mapping[str, str],
+    mask: Mask,
+    version: str,
 ) -> dict[str, Any]:
     """One row of ``HEX_CELLS``.
 
     Args:
         connection_types: type of each data connection by its id.
     """
-    sql = (cell.contents and cell.contents.sql_cell) or SqlCell()
     if cell.data_connection_id is None:
         dialect = DATAFRAME_DIALECT
     else:
         # The empty dialect is sqlglot's own, the most tolerant one.
         dialect = _DIALECTS.get(connection_types.get(cell.data_connection_id, ""), "")
+    has_sql = cell.sql is not None and bool(cell.sql.strip())
+    neutral = neutralise(cell.sql or "", dialect)
     return {
         "project_id": project_id,
-        "cell_id": cell.static_id,
-        "type": cell.cell_type,
+        "cell_id": cell.cell_id,
+        "type": cell.type,
         "label": cell.label,
         "data_connection_id": cell.data_connection_id,
-        "sql": mask(sql.source, dialect) if sql.source and sql.source.strip() else None,
-        "dialect": dialect if sql.source else None,
-        "jinja_names": [],
-        "output_dataframe": sql.output_dataframe,
-        "source_dataframe": None,
-        "parent_cell_id": None,
-        "component_id": None,
-        "markdown": None,
-        "version": "draft",
+        "sql": mask(neutral.sql, dialect) if has_sql else None,
+        "dialect": dialect if has_sql else None,
+        "jinja_names": list(neutral.names),
+        "output_dataframe": cell.output_dataframe,
+        "source_dataframe": cell.source_dataframe,
+        "parent_cell_id": cell.parent_cell_id,
+        "component_id": cell.component_id,
+        "markdown": cell.markdown,
+        "version": version,
     }
 
 
-def _org_id(client: HexClient) -> str | None:
+def _collection_descriptions(client: HexClient) -> dict[str, str | None]:
+    """Descriptions by name; none for a name that two collections bear with different ones."""
     try:
-        org = client.me().org
-    except (PermissionMissing, NotFound, ServerFailed) as error:
-        _log.warning("Projects get no links; set hexAssets.hexOrgId to have them. %s", error)
+        listing = client.collections()
+    except (PermissionMissing, NotFound) as error:
+        _log.warning("Collections get no descriptions. %s", error)
+        return {}
+    found: dict[str, set[str | None]] = {}
+    for collection in listing.items:
+        if collection.name:
+            found.setdefault(collection.name, set()).add(collection.description)
+    return {name: texts.pop() if len(texts) == 1 else None for name, texts in found.items()}
+
+
+def _instant(epoch_seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(epoch_seconds, timezone.utc)
+    except (OverflowError, ValueError, OSError):
         return None
-    return org.id if org else None
-
-
-def _text(fields: Mapping[str, Any], name: str | None) -> str | None:
-    value = fields.get(name) if name else None
-    return (storable(value).strip() or None) if isinstance(value, str) else None
-
-
-def _jdbc_options(url: str) -> dict[str, str]:
-    options: Iterable[tuple[str, str, str]] = (part.partition("=") for part in url.split(";"))
-    return {name.strip().lower(): value for name, _, value in options}

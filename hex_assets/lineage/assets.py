@@ -64,6 +64,8 @@ def lineage(
     catalog_tables: Frame,
     hex_cells: Frame,
     hex_data_connections: Frame,
+    hex_component_imports: Frame,
+    hex_queried_tables: Frame,
 ) -> Iterator[dg.MaterializeResult[Frame]]:
     """Parse each distinct statement once and resolve what it reads against the catalog."""
     from hex_assets.lineage.edges import build_edges
@@ -78,6 +80,8 @@ def lineage(
             progress=log_progress(context.log.info, "Distinct statements parsed"),
             cells=hex_cells,
             connections=hex_data_connections,
+            imports=hex_component_imports,
+            queried_tables=hex_queried_tables,
             store=ParseStore(stored.state_path("lineage", context.partition_key)),
         )
     if dg.AssetKey("lineage_edges") in context.selected_asset_keys:

@@ -68,6 +68,31 @@ class HexAssetsSettings(Section):
         description="SQL stored and shown on lineage edges: full with literals, masked without, "
         "none (the query history then still holds masked statements, from which lineage is read).",
     )
+    data_connections: dict[str, str] = Field(
+        default_factory=dict,
+        description="Database service, as named in OpenMetadata, of a Hex data connection given "
+        "by its id or name. The others are matched by type and account, host or project.",
+    )
+    read_minutes: int | None = Field(
+        default=120,
+        ge=1,
+        le=1440,
+        description="Time that one run takes to read cells, queried tables and runs from Hex; "
+        "the next run goes on where it stopped.",
+    )
+    refresh_in_runs: int = Field(
+        default=14,
+        ge=0,
+        le=1000,
+        description="Projects that did not change are all read again within so many runs, at "
+        "most once a day each; 0 for never.",
+    )
+    runs_read: int = Field(
+        default=100,
+        ge=1,
+        le=100,
+        description="Latest runs of a project that its success rate and duration are taken from.",
+    )
     concurrency: int = Field(default=4, ge=1, le=64, description="Requests under way at once.")
 
     @field_validator("warehouses")

@@ -17,6 +17,7 @@ from hex_assets.sandbox.faults import FaultInjector
 from hex_assets.sandbox.hex_api import HexState, create_hex_api
 from hex_assets.sandbox.query_log import query_log, write_query_log
 from hex_assets.sandbox.server import serve
+from hex_assets.sandbox.shop import SNOWFLAKE_ACCOUNT
 from hex_assets.sandbox.world import HexWorkspace, World, build_world
 
 CATALOG_JWT = "sandbox-jwt"
@@ -146,6 +147,14 @@ def _recipe(
             "config": {
                 "hexAssets": {
                     "requestsPerMinute": requests_per_minute,
+                    "dataConnections": {
+                        one["name"]: snowflake.name
+                        for one in workspace.data_connections
+                        if ((one["connectionDetails"] or {}).get("snowflake") or {}).get(
+                            "accountName"
+                        )
+                        == SNOWFLAKE_ACCOUNT
+                    },
                     "warehouses": {
                         snowflake.name: {
                             "type": "QueryLog",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FaultKind = Literal["status", "delay", "reset", "garbage"]
+FaultKind = Literal["status", "delay", "reset", "garbage", "act"]
 
 
 @dataclass
@@ -21,7 +22,8 @@ class Fault:
         route: regular expression that must match ``METHOD /path?query`` from its start.
         kind: ``status`` answers with ``status``; ``delay`` waits ``seconds``, then answers as
             usual; ``reset`` breaks the connection after the headers; ``garbage`` answers 200
-            with a body that is not JSON.
+            with a body that is not JSON; ``act`` calls ``act``, then answers as usual, so that
+            the world can change between two pages.
         nth: the first matching request that fails, counted from 1.
         times: how many matching requests fail from there on; None for all.
     """
@@ -34,6 +36,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: str = '{"reason": "injected fault", "traceId": "trace-injected"}'
     seconds: float = 0.0
+    act: Callable[[], None] = lambda: None
     seen: int = 0
 
     def strikes(self, request_line: str) -> bool:
@@ -74,6 +77,9 @@ class FaultInjector:
             await self._app(scope, receive, send)
         elif fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
+            await self._app(scope, receive, send)
+        elif fault.kind == "act":
+            fault.act()
             await self._app(scope, receive, send)
         elif fault.kind == "reset":
             await _answer(send, 200, {"content-length": "1000"}, '{"cut": ', more=True)

@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -32,12 +34,28 @@ LONGEST_LIMIT = 100
 WINDOW_SECONDS = 60.0
 """A rate window is fixed: it starts with its first request and ends so many seconds later."""
 
+CHART_IMAGES = "hex-chart-image"
+"""Rate group with two thirds of the requests of the others (20 to 30 by default)."""
+
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_TABLE_IN_SQL = re.compile(r"\b(?:from|join)\s+(\w+(?:\.\w+)+)", re.IGNORECASE)
+
+_TYPE_IN_FILE = {"DISPLAY_TABLE": "TABLE_DISPLAY", "CHART": "CHARTV2", "VEGA_CHART": "CHARTV2"}
+
+_IMAGE = {
+    "imageBase64": (
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJ"
+        "RU5ErkJggg=="
+    ),
+    "mimeType": "image/png",
+}
 
 _CODES = {
     400: "BAD_REQUEST",
     403: "FORBIDDEN",
     404: "NOT_FOUND",
+    422: "UNPROCESSABLE_CONTENT",
     429: "TOO_MANY_REQUESTS",
     500: "INTERNAL_SERVER_ERROR",
 }
@@ -140,12 +158,33 @@ def create_hex_api(
             "hex-api",
             "Data connections: Read",
         ),
+        _Operation(
+            "/projects/{project_id}/queriedTables",
+            _list_queried_tables,
+            None,
+            "Projects: Read queried tables",
+            legacy=True,
+        ),
+        _Operation("/projects/{project_id}/runs", _list_runs, "hex-api", "Projects: Read"),
+        _Operation("/projects/{project_id}/runs/{run_id}", _get_run, "hex-api", "Projects: Read"),
+        _Operation(
+            "/projects/{project_id}/runs/{run_id}/cells/{cell_id}/image",
+            _run_image,
+            "hex-chart-image",
+            "Projects: Read",
+        ),
+        _Operation("/cells/{cell_id}/image", _logic_image, "hex-chart-image", "Cells: Read"),
+        _Operation("/collections", _list_collections, None, "Collections: Read", legacy=True),
+        _Operation("/groups", _list_groups, None, "Groups: Read", legacy=True),
+        _Operation("/users", _list_users, "hex-api-30rpm", "Users: Read"),
         _Operation("/users/me", me, "hex-api-30rpm", "Users: Read"),
     )
+    export = _Operation("/projects/export", _export, "hex-api", "Projects: Read")
     unknown = _Operation("/{path:path}", _unknown_operation, None, None)
     verbs = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     return Starlette(
         routes=[
+            _route(door, export, ["POST"]),
             *(_route(door, operation, ["GET"]) for operation in operations),
             _route(door, unknown, verbs),
         ]
@@ -184,7 +223,9 @@ class _RateLimits:
     def admit(self, token: str, group: str | None) -> tuple[bool, dict[str, str]]:
         """Count one request: whether it is within its limits, and the headers that tell."""
         limits = {"general": self._general}
-        if group is not None:
+        if group == CHART_IMAGES:
+            limits[group] = self._per_group * 2 // 3
+        elif group is not None:
             limits[group] = self._per_group
         now = self._clock()
         with self._lock:
@@ -244,8 +285,9 @@ class _Door:
 
 
 def _route(door: _Door, operation: _Operation, methods: list[str]) -> Route:
-    def endpoint(request: Request) -> Response:
-        return door.respond(operation, request)
+    async def endpoint(request: Request) -> Response:
+        request.state.body = await request.body()
+        return await run_in_threadpool(door.respond, operation, request)
 
     return Route(f"/api/v1{operation.path}", endpoint, methods=methods)
 
@@ -354,6 +396,216 @@ def _get_data_connection(request: Request, workspace: HexWorkspace) -> WireObjec
     raise HTTPException(404, "Data connection not found")
 
 
+def _list_queried_tables(request: Request, workspace: HexWorkspace) -> WireObject:
+    project = _project(workspace, request.path_params["project_id"])
+    if not workspace.enterprise:
+        raise HTTPException(403, "Queried tables are part of the Enterprise plan")
+    if project["lastPublishedAt"] is None:
+        raise HTTPException(422, "The project was never published")
+    known = workspace.queried_tables.get(project["id"])
+    tables = _tables_in_sql(workspace, project["id"]) if known is None else known
+    numbered = [{"id": f"{number:06}", "row": table} for number, table in enumerate(tables)]
+    page = _page(request, numbered, lambda one: one["id"], descending=False)
+    page["values"] = [one["row"] for one in page["values"]]
+    return page
+
+
+def _tables_in_sql(workspace: HexWorkspace, project_id: str) -> list[WireObject]:
+    """Qualified names behind FROM and JOIN, in mixed depth and case, and a row of junk."""
+    names = {one["id"]: one["name"] for one in workspace.data_connections}
+    found: dict[tuple[str, str], None] = {}
+    for cell in workspace.cells.get(project_id, ()):
+        source = ((cell["contents"] or {}).get("sqlCell") or {}).get("source") or ""
+        if cell["dataConnectionId"] is not None:
+            for name in _TABLE_IN_SQL.findall(source):
+                found[cell["dataConnectionId"], name] = None
+    rows = [
+        {
+            "dataConnectionId": connection_id,
+            "dataConnectionName": names.get(connection_id, "Project connection"),
+            "tableName": name.upper() if number % 2 else name,
+        }
+        for number, (connection_id, name) in enumerate(found)
+    ]
+    junk = [{**rows[0], "tableName": "count(*)"}] if rows else []
+    return [*rows, *junk]
+
+
+def _list_runs(request: Request, workspace: HexWorkspace) -> WireObject:
+    project = _project(workspace, request.path_params["project_id"])
+    if project["lastPublishedAt"] is None:
+        raise HTTPException(422, "The project was never published")
+    wanted = request.query_params.get("runTriggerFilter", "ALL")
+    if wanted not in ("SCHEDULED", "API", "APP_REFRESH", "ALL"):
+        raise HTTPException(400, "runTriggerFilter is unknown")
+    status = request.query_params.get("statusFilter")
+    runs = [
+        run
+        for run in workspace.runs.get(project["id"], ())
+        if wanted in ("ALL", run["runTrigger"]) and status in (None, run["status"])
+    ]
+    limit, offset = _limit(request), request.query_params.get("offset", "0")
+    if not offset.isdecimal():
+        raise HTTPException(400, "offset must not be negative")
+    start = int(offset)
+    more = start + limit < len(runs)
+    return {
+        "runs": runs[start : start + limit],
+        "nextPage": f"/runs?offset={start + limit}" if more else None,
+        "previousPage": f"/runs?offset={max(0, start - limit)}" if start else None,
+        "traceId": "0" * 32,
+    }
+
+
+def _get_run(request: Request, workspace: HexWorkspace) -> WireObject:
+    project = _project(workspace, request.path_params["project_id"])
+    for run in workspace.runs.get(project["id"], ()):
+        if run["runId"] == request.path_params["run_id"].lower():
+            return run
+    raise HTTPException(422, "No such run")
+
+
+def _run_image(request: Request, workspace: HexWorkspace) -> WireObject:
+    run = _get_run(request, workspace)
+    project_id, cell_id = run["projectId"], request.path_params["cell_id"].lower()
+    cells = [one for one in workspace.cells.get(project_id, ()) if one["staticId"] == cell_id]
+    if run["status"] != "COMPLETED" or not _drawn(cells):
+        raise HTTPException(404, "The run drew no such chart")
+    return {"projectId": project_id, "runId": run["runId"], "staticId": cell_id, **_IMAGE}
+
+
+def _logic_image(request: Request, workspace: HexWorkspace) -> WireObject:
+    cell_id = request.path_params["cell_id"].lower()
+    cells = [
+        cell
+        for project in workspace.projects
+        if _visible(workspace, project)
+        for cell in workspace.cells.get(project["id"], ())
+        if cell_id in (cell["id"], cell["staticId"])
+    ]
+    if not _drawn(cells):
+        raise HTTPException(404, "The cell drew no chart")
+    return {"cellId": cell_id, **_IMAGE}
+
+
+def _drawn(cells: Iterable[WireObject]) -> bool:
+    return any(cell["cellType"] in ("CHART", "VEGA_CHART") for cell in cells)
+
+
+def _export(request: Request, workspace: HexWorkspace) -> WireObject:
+    try:
+        asked = json.loads(request.state.body)
+        project = _project(workspace, asked["projectId"])
+        version = asked.get("version", "draft")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise HTTPException(400, "The body must name a projectId") from error
+    if not workspace.exports_enabled:
+        raise HTTPException(403, "Exports are not available to your organization")
+    if version != "draft" and project["lastPublishedAt"] is None:
+        raise HTTPException(400, "There is no such version")
+    published = version != "draft"
+    document = {
+        "schemaVersion": 3,
+        "meta": {
+            "sourceVersionId": project["lastPublishedAt" if published else "lastEditedAt"],
+            "description": project["description"],
+            "projectId": project["id"],
+            "title": project["title"],
+            "timezone": None,
+            "appTheme": "SYS_PREF",
+            "codeLanguage": "PYTHON",
+            "status": project["status"],
+            "hexType": project["type"],
+        },
+        "projectAssets": {"dataConnections": [], "envVars": [], "secrets": []},
+        "sharedAssets": {"dataConnections": _used_connections(workspace, project["id"])},
+        "cells": _exported_cells(workspace, project["id"], published),
+        "appLayout": {"visibleMetadataFields": ["NAME"], "fullWidth": False, "tabs": []},
+        "sharedFilters": [],
+    }
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return {"filename": f"{project['title']}.yaml", "content": f"# Hex project\n{text}"}
+
+
+def _used_connections(workspace: HexWorkspace, project_id: str) -> list[WireObject]:
+    used = dict.fromkeys(
+        cell["dataConnectionId"]
+        for cell in workspace.cells.get(project_id, ())
+        if cell["dataConnectionId"] is not None
+    )
+    return [{"dataConnectionId": one} for one in used]
+
+
+def _exported_cells(workspace: HexWorkspace, project_id: str, published: bool) -> list[WireObject]:
+    """Cells in Hex's file format: an import instead of inlined cells, sections with what is in
+    them, and in the published version an older text of the Markdown.
+    """
+    exported: list[WireObject] = []
+    inlined = 0
+    for cell in workspace.cells.get(project_id, ()):
+        if inlined:
+            inlined -= 1
+            continue
+        config: WireObject = {}
+        contents = cell["contents"] or {}
+        if cell["cellType"] == "SQL":
+            sql = contents["sqlCell"]
+            config = {
+                "source": sql["source"],
+                "dataConnectionId": cell["dataConnectionId"],
+                "dataFrameCell": cell["dataConnectionId"] is None,
+                "resultVariableName": sql["outputDataframe"],
+                "useQueryMode": False,
+            }
+        elif cell["cellType"] == "CODE":
+            config = {"source": contents["codeCell"]["source"]}
+        elif cell["cellType"] == "MARKDOWN":
+            source = contents["markdownCell"]["source"]
+            config = {"source": f"{source}\n\n(as published)" if published else source}
+        elif cell["cellType"] == "COMPONENT_IMPORT":
+            component_id, inlined = workspace.component_imports.get(cell["staticId"], (None, 0))
+            if component_id is not None:
+                config = {"component": {"id": component_id, "version": 1}}
+        elif cell["cellType"] in ("CHART", "EXPLORE", "DISPLAY_TABLE"):
+            config = {"dataframe": _latest_output(exported)}
+        elif cell["cellType"] == "COLLAPSIBLE":
+            # A section is sent last in the listing; in the file it holds what comes before it.
+            exported, config = exported[:-2], {"cells": exported[-2:]}
+        exported.append(
+            {
+                "cellType": _TYPE_IN_FILE.get(cell["cellType"], cell["cellType"]),
+                "cellId": cell["staticId"],
+                "cellLabel": cell["label"],
+                "config": config,
+            }
+        )
+    return exported
+
+
+def _latest_output(exported: list[WireObject]) -> str | None:
+    outputs = (cell["config"].get("resultVariableName") for cell in reversed(exported))
+    return next((output for output in outputs if output), None)
+
+
+def _list_collections(request: Request, workspace: HexWorkspace) -> WireObject:
+    return _page(request, workspace.collections, lambda one: one["name"], descending=False)
+
+
+def _list_groups(request: Request, workspace: HexWorkspace) -> WireObject:
+    field = "name" if _one_of(request, "sortBy", ("CREATED_AT", "NAME")) == "NAME" else "createdAt"
+    return _page(
+        request,
+        workspace.groups,
+        lambda one: one[field],
+        descending=_one_of(request, "sortDirection", ("DESC", "ASC")) == "DESC",
+        longest=500,
+    )
+
+
+def _list_users(request: Request, workspace: HexWorkspace) -> WireObject:
+    return _page(request, workspace.users, lambda one: one["email"], descending=False)
+
+
 def _me(request: Request, workspace: HexWorkspace) -> WireObject:
     return {
         **workspace.token_user,
@@ -432,6 +684,7 @@ def _page(
     items: Iterable[WireObject],
     sort_value: Callable[[WireObject], str | None],
     descending: bool,
+    longest: int = LONGEST_LIMIT,
 ) -> WireObject:
     """One page of the items, ordered by (sort value, id), those without a value last.
 
@@ -442,7 +695,7 @@ def _page(
     def place(value: str | None, item_id: str) -> tuple[bool, str, str]:
         return (value is None) != descending, value or "", item_id
 
-    limit = _limit(request)
+    limit = _limit(request, longest)
     after, before = (_cursor(request, name) for name in ("after", "before"))
     if after and before:
         raise HTTPException(400, "after and before exclude each other")
@@ -475,10 +728,10 @@ def _page(
     }
 
 
-def _limit(request: Request) -> int:
+def _limit(request: Request, longest: int = LONGEST_LIMIT) -> int:
     text = request.query_params.get("limit", str(DEFAULT_LIMIT))
-    if not text.isdecimal() or not 1 <= int(text) <= LONGEST_LIMIT:
-        raise HTTPException(400, f"limit must be between 1 and {LONGEST_LIMIT}")
+    if not text.isdecimal() or not 1 <= int(text) <= longest:
+        raise HTTPException(400, f"limit must be between 1 and {longest}")
     return int(text)
 
 

@@ -93,6 +93,13 @@ class HexWorkspace:
         token: the one API token of the workspace.
         token_kind: ``workspace`` (admin view, cut down by scopes) or ``personal`` (sees what its
             user sees).
+        component_imports: static id of an import cell to the component that it imports and the
+            number of the component's cells that stand inlined after it in ``cells``.
+        runs: project id to its runs, newest first.
+        queried_tables: project id to its queried tables; those of other projects are taken from
+            their SQL.
+        exports_enabled: whether Hex support has switched on exports for the workspace.
+        users: what ListUsers shows.
         token_user: the user a personal token acts as, as ``/users/me`` reports it.
         token_expires_at: epoch seconds after which the token is rejected; None for never.
         scopes: scopes of a workspace token, of ``WORKSPACE_SCOPES``; a personal token needs none.
@@ -119,6 +126,11 @@ class HexWorkspace:
     unlisted_connections: tuple[WireObject, ...] = ()
     collections: tuple[WireObject, ...] = ()
     groups: tuple[WireObject, ...] = ()
+    component_imports: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    runs: Mapping[str, tuple[WireObject, ...]] = field(default_factory=dict)
+    queried_tables: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    exports_enabled: bool = True
+    users: tuple[WireObject, ...] = ()
     token_user: Mapping[str, Any] = field(default_factory=dict)
     token_expires_at: float | None = None
 
@@ -204,7 +216,23 @@ def _workspace(
         wire["id"]: _cells(rng, wire["id"], project, components, connection_ids)
         for wire, project in zip(projects, declared, strict=True)
     }
+    component_ids = {
+        project.title: wire["id"]
+        for wire, project in zip(projects, declared, strict=True)
+        if project.type == "COMPONENT"
+    }
     return HexWorkspace(
+        component_imports={
+            cell["staticId"]: (component_ids[title], len(components[title].cells))
+            for wire, project in zip(projects, declared, strict=True)
+            for cell, title in zip(
+                (one for one in cells[wire["id"]] if one["cellType"] == "COMPONENT_IMPORT"),
+                project.imports,
+                strict=False,
+            )
+        },
+        runs={wire["id"]: _runs(wire) for wire in projects if _runs(wire)},
+        users=_users(),
         name=name,
         slug=slug,
         org_id=_uuid4(rng),
@@ -280,6 +308,63 @@ def _project(rng: random.Random, project: shop.Project, born: datetime) -> WireO
     if project.owner is not None:
         wire["owner"] = {"email": shop.HEX_EMAILS[project.owner]}
     return wire
+
+
+_ODD_STATUSES = ("ERRORED", "KILLED", "UNABLE_TO_ALLOCATE_KERNEL")
+
+
+def _runs(project: WireObject) -> tuple[WireObject, ...]:
+    """Runs of a published project, newest first; some have not started, some failed.
+
+    They come from the project's id, so that they move no other number of the world.
+    """
+    if project["lastPublishedAt"] is None or project["type"] != "PROJECT":
+        return ()
+    rng = random.Random(project["id"])
+    never_ran = any(one["enabled"] for one in project["schedules"]) and rng.random() < 0.1
+    kinds: list[str] = [] if never_ran else ["SCHEDULED"] * 30 if project["schedules"] else []
+    kinds += ["API"] * rng.choice((0, 0, 3)) + ["APP_REFRESH"] * rng.choice((0, 5))
+    rng.shuffle(kinds)
+    runs = []
+    for age, kind in enumerate(kinds):
+        start = WORLD_INSTANT - timedelta(hours=20 * age + rng.uniform(1, 10))
+        elapsed = rng.randint(4_000, 300_000)
+        waiting = age == 0 and rng.random() < 0.1
+        status = (
+            "PENDING" if waiting else rng.choices(("COMPLETED", *_ODD_STATUSES), (90, 6, 2, 2))[0]
+        )
+        run_id = _uuid4(rng)
+        runs.append(
+            {
+                "projectId": project["id"],
+                "projectVersion": "draft" if kind == "API" and age % 2 else str(rng.randint(1, 9)),
+                "runId": run_id,
+                "runUrl": f"https://app.hex.example/run/{run_id}",
+                "status": status,
+                "runTrigger": kind,
+                "startTime": None if waiting else wire_instant(start),
+                "endTime": None
+                if waiting
+                else wire_instant(start + timedelta(milliseconds=elapsed)),
+                "elapsedTime": None if waiting else elapsed,
+                "traceId": f"{rng.getrandbits(128):032x}",
+            }
+        )
+    return tuple(runs)
+
+
+def _users() -> tuple[WireObject, ...]:
+    rng = random.Random("users")
+    return tuple(
+        {
+            "id": _uuid4(rng),
+            "name": None if person == "sam" else person.title(),
+            "email": email,
+            "role": "EDITOR",
+            "lastLoginDate": None,
+        }
+        for person, email in shop.HEX_EMAILS.items()
+    )
 
 
 def _schedule(cadence: str, when: dict[str, object], enabled: bool) -> WireObject:

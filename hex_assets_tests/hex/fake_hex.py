@@ -154,6 +154,10 @@ class FakeHex:
     projects: list[Any] = field(default_factory=list)
     connections: list[Any] = field(default_factory=list)
     cells: Mapping[str, list[Any]] = field(default_factory=dict)
+    collections: list[Any] = field(default_factory=list)
+    exports: Mapping[str, str] = field(default_factory=dict)
+    queried_tables: Mapping[str, list[Any]] = field(default_factory=dict)
+    runs: Mapping[str, list[Any]] = field(default_factory=dict)
     page_size: int = 100
     faults: list[Fault] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
@@ -187,6 +191,17 @@ class FakeHex:
             return self._page(self._visible_projects(asked), asked)
         if path == "/api/v1/data-connections":
             return self._page(self.connections, asked)
+        if path == "/api/v1/collections":
+            return self._page(self.collections, asked)
+        if path == "/api/v1/projects/export":
+            project_id = json.loads(request.content)["projectId"]
+            if project_id not in self.exports:
+                return newer_error(403, "Exports are not available")
+            return reply({"filename": "x.yaml", "content": self.exports[project_id]})
+        if path.endswith("/queriedTables"):
+            return self._page(self.queried_tables.get(path.split("/")[-2], []), asked)
+        if path.endswith("/runs"):
+            return reply({"runs": self.runs.get(path.split("/")[-2], [])})
         if path == "/api/v1/cells":
             if asked["projectId"] not in self.cells:
                 return newer_error(404, "Project not found", "NOT_FOUND")

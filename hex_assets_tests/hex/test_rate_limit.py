@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -37,7 +40,7 @@ def test_a_group_sends_its_limit_at_once_and_then_waits_for_the_window() -> None
     clock = Clock()
     budget = RequestBudget(30, clock)
     moments = [send(budget, clock, HEX_API) for _ in range(95)]
-    assert clock.sleeps == pytest.approx([60.0] * 3, abs=0.002)
+    assert clock.sleeps == pytest.approx([61.0] * 3, abs=0.002)
     assert most_in_a_minute(moments) == 30
 
 
@@ -56,7 +59,7 @@ def test_all_groups_together_stay_below_the_limit_of_the_user() -> None:
     for group in (HEX_API, HEX_API_30RPM):
         for _ in range(30):
             assert budget.take(group) == 0
-    assert budget.take(GENERAL) == pytest.approx(60, abs=0.002)
+    assert budget.take(GENERAL) == pytest.approx(61, abs=0.002)
 
 
 @settings(deadline=None, derandomize=True)
@@ -113,20 +116,20 @@ def test_a_lower_limit_counts_what_was_already_sent() -> None:
     for _ in range(10):
         budget.take(HEX_API)
     budget.allow(5)
-    assert budget.take(HEX_API) == pytest.approx(60, abs=0.002)
+    assert budget.take(HEX_API) == pytest.approx(61, abs=0.002)
     budget.allow(11)
     assert budget.take(HEX_API) == 0
 
 
-def test_clients_of_one_token_share_a_budget_and_those_of_others_do_not() -> None:
+def test_clients_of_one_token_share_a_budget_and_those_of_others_do_not(tmp_path: Path) -> None:
     base = f"{HOST}/api/v1"
-    first = shared_budget(base, "one", 30)
-    assert shared_budget(base, "one", 30) is first
-    assert shared_budget(base, "two", 30) is not first
-    assert shared_budget("https://eu.hex.tech/api/v1", "one", 30) is not first
+    first = shared_budget(base, "one", 30, tmp_path)
+    assert shared_budget(base, "one", 30, tmp_path) is first
+    assert shared_budget(base, "two", 30, tmp_path) is not first
+    assert shared_budget("https://eu.hex.tech/api/v1", "one", 30, tmp_path) is not first
 
 
-def test_two_clients_of_a_token_count_together() -> None:
+def test_two_clients_of_a_token_count_together(tmp_path: Path) -> None:
     token = SecretStr("hxtp_shared_by_two")
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json={"values": []}))
 
@@ -137,7 +140,14 @@ def test_two_clients_of_a_token_count_together() -> None:
         raise Waited
 
     def client() -> HexClient:
-        return HexClient(HOST, token, requests_per_minute=2, sleep=sleep, transport=transport)
+        return HexClient(
+            HOST,
+            token,
+            requests_per_minute=2,
+            sleep=sleep,
+            transport=transport,
+            rate_limits=str(tmp_path),
+        )
 
     with client() as one, client() as two:
         one.data_connections()
@@ -152,5 +162,49 @@ def test_retries_count_too() -> None:
     with fake.client(budget=budget) as client, pytest.raises(Exception, match="HTTP 500"):
         client.data_connections()
     assert len(fake.requests) == 3
-    assert sum(fake.clock.sleeps) == pytest.approx(60, abs=0.01)
+    assert sum(fake.clock.sleeps) == pytest.approx(61, abs=2)
     assert TOKEN not in repr(vars(budget))
+
+
+def test_processes_share_the_budget_of_a_token_through_its_file(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from hex_assets.hex.rate_limit import HEX_API, RequestBudget;"
+        "budget = RequestBudget(30, path=pathlib.Path(sys.argv[1]));"
+        "print(sum(budget.take(HEX_API) == 0 for _ in range(20)))"
+    )
+    file = str(tmp_path / "budget.sqlite")
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, file], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert sum(int(process.communicate()[0]) for process in started) == 30
+
+
+def test_what_others_used_up_is_waited_for_before_hex_refuses() -> None:
+    used_up = {"RateLimit-Remaining": "0", "RateLimit-Reset": "17"}
+    fake = FakeHex()
+    fake.faults = [lambda request: httpx.Response(200, json={"values": []}, headers=used_up)]
+    budget = RequestBudget(30, fake.clock)
+    with fake.client(budget=budget) as client:
+        client.data_connections()
+    assert budget.take(HEX_API) == pytest.approx(17)
+    assert budget.left(HEX_API) == 0
+    assert budget.take(HEX_API_30RPM) == 0
+
+
+def test_a_refusal_holds_the_whole_token() -> None:
+    refusals = [httpx.Response(429, headers={"Retry-After": "40"})]
+    fake = FakeHex(faults=[lambda request: refusals.pop() if refusals else None])
+    budget = RequestBudget(30, fake.clock)
+    with fake.client(budget=budget) as client:
+        client.data_connections()
+    assert fake.clock.sleeps == [40.0]
+
+
+def test_a_hold_from_before_the_machine_restarted_is_forgotten(tmp_path: Path) -> None:
+    late, early = Clock(), Clock()
+    late.now = 900_000.0
+    before = RequestBudget(1, late, tmp_path / "budget.sqlite")
+    before.take(HEX_API)
+    before.hold(GENERAL, 60)
+    assert RequestBudget(1, early, tmp_path / "budget.sqlite").take(HEX_API) == 0

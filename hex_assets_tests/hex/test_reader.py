@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,17 +12,23 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from upath import UPath
 
 from hex_assets.errors import ServerFailed, UnreadableAnswer
 from hex_assets.frames import HEX_CELLS, HEX_DATA_CONNECTIONS, HEX_PROJECTS, Frame
+from hex_assets.hex.client import HexClient
+from hex_assets.hex.details import StoredDetails
 from hex_assets.hex.models import DataConnection, Schedule
+from hex_assets.hex.namespaces import default_namespace
 from hex_assets.hex.reader import (
-    default_namespace,
-    read_cells,
-    read_data_connections,
+    Mask,
+    data_connections_frame,
     read_projects,
+    read_workspace,
     schedule_words,
 )
+from hex_assets.hex.reader import read_data_connections as list_data_connections
+from hex_assets.hex.reading import read_details
 from hex_assets_tests.hex.fake_hex import (
     HOST,
     ORG_ID,
@@ -40,9 +47,19 @@ def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=timezone.utc)  # type: ignore[misc, arg-type]
 
 
+def read_data_connections(client: HexClient) -> Frame:
+    return data_connections_frame(list_data_connections(client))
+
+
+def read_cells(client: HexClient, projects: Frame, connections: Frame, mask: Mask) -> Frame:
+    """The cells of a first read, with nothing stored."""
+    stored = StoredDetails(UPath(f"memory://details/{uuid.uuid4().hex}"))
+    return read_details(client, projects, connections, mask, stored, kinds=["cells"]).cells
+
+
 def projects_of(*items: Any) -> Frame:
     with FakeHex(projects=list(items)).client() as client:
-        return read_projects(client)
+        return read_projects(client, ORG_ID)
 
 
 def row_of(item: Any) -> dict[str, Any]:
@@ -76,7 +93,8 @@ def test_a_project_becomes_a_row() -> None:
         "views_30_days": 9,
         "collection_descriptions": [None],
         "groups": [],
-        "reviews_required": None,
+        "reviews_required": False,
+        "results_updated_at": None,
         "schedules": ["DAILY 06:30 +00:00"],
         "url": f"{HOST}/{ORG_ID}/app/{uuid_of(1)}",
     }
@@ -237,22 +255,50 @@ def test_without_an_org_id_there_are_no_links(
     caplog.set_level(logging.WARNING)
     fake = FakeHex(projects=[project(1)], faults=[fault])
     with fake.client() as client:
-        frame = read_projects(client)
-        assert frame.complete
-        assert frame.rows["url"].to_list() == [None]
+        (row,) = read_workspace(client).rows.to_dicts()
+        assert row["org_id"] is None
+        assert row["missing_scopes"] == (["Users read"] if status == 403 else [])
         assert "hexOrgId" in caplog.text
-        asked = len(fake.requests)
+        assert read_projects(client).rows["url"].to_list() == [None]
         assert read_projects(client, org_id="acme/x").rows["url"].to_list() == [
             f"{HOST}/acme%2Fx/app/{uuid_of(1)}"
         ]
-    assert len(fake.requests) == asked + 1
 
 
-def test_an_org_without_id_gives_no_links() -> None:
-    fake = FakeHex(projects=[project(1)], faults=[])
-    fake.faults = [lambda r: reply({"org": None}) if r.url.path.endswith("/me") else None]
+def test_the_token_tells_its_kind_and_end() -> None:
+    me = {"org": {"id": ORG_ID.upper()}, "token": {"exp": 1_800_000_000}}
+    fake = FakeHex(faults=[lambda r: reply(me) if r.url.path.endswith("/me") else None])
     with fake.client() as client:
-        assert read_projects(client).rows["url"].to_list() == [None]
+        (row,) = read_workspace(client).rows.to_dicts()
+    assert row == {
+        "org_id": ORG_ID,
+        "token_kind": "workspace",
+        "token_expires_at": utc(2027, 1, 15, 8),
+        "missing_scopes": [],
+    }
+
+
+def test_collections_bring_their_descriptions_and_groups_their_names() -> None:
+    sharing = {
+        "collections": [{"collection": {"name": n}, "access": "CAN_VIEW"} for n in ("B", "A")],
+        "groups": [
+            {"group": {"name": "Analysts"}, "access": "CAN_EDIT"},
+            {"group": {"name": "Nobody"}, "access": "NONE"},
+        ],
+    }
+    fake = FakeHex(
+        projects=[project(1, sharing=sharing)],
+        collections=[
+            {"id": "1", "name": "A", "description": "first"},
+            {"id": "2", "name": "B", "description": "one"},
+            {"id": "3", "name": "B", "description": "another"},
+        ],
+    )
+    with fake.client() as client:
+        (row,) = read_projects(client).rows.to_dicts()
+    assert row["collections"] == ["A", "B"]
+    assert row["collection_descriptions"] == ["first", None]
+    assert row["groups"] == ["Analysts"]
 
 
 def test_an_empty_workspace_is_complete() -> None:
@@ -453,7 +499,8 @@ def test_cells_of_trashed_projects_are_not_asked_for() -> None:
     fake.requests.clear()
     with fake.client() as client:
         frame = read_cells(client, projects, connections, mask_nothing)
-    assert [request.url.params["projectId"] for request in fake.requests] == [uuid_of(2)]
+    asked = [one.url.params["projectId"] for one in fake.requests if one.method == "GET"]
+    assert asked == [uuid_of(2)]
     assert frame.rows["project_id"].to_list() == [uuid_of(2)]
 
 
@@ -464,7 +511,7 @@ def test_a_token_without_the_cells_scope_is_one_gap_and_is_asked_once() -> None:
     fake.faults = [lambda request: newer_error(403, "Forbidden")]
     with fake.client() as client:
         frame = read_cells(client, projects, connections, mask_nothing)
-    assert len(fake.requests) == 1
+    assert [request.method for request in fake.requests] == ["POST", "GET"]
     (gap,) = frame.gaps
     assert gap.startswith("cells of 5 projects were not read: Hex GET /cells: HTTP 403")
     assert "'Cells read'" in gap
@@ -476,21 +523,13 @@ def test_a_project_that_vanished_is_its_own_gap() -> None:
         cells={uuid_of(1): [sql_cell(1)], uuid_of(3): [sql_cell(3), sql_cell(4, label=5)]},
     )
     projects, connections = frames_of(fake)
-    progress: list[tuple[int, int]] = []
     with fake.client() as client:
-        frame = read_cells(
-            client,
-            projects,
-            connections,
-            mask_nothing,
-            progress=lambda done, total: progress.append((done, total)),
-        )
+        frame = read_cells(client, projects, connections, mask_nothing)
     assert frame.rows["project_id"].to_list() == [uuid_of(1), uuid_of(3)]
     assert frame.gaps == (
-        f"project {uuid_of(2)} vanished before its cells were read",
+        f"cells of project {uuid_of(2)}: vanished before it was read",
         f"project {uuid_of(3)}: cell {uuid_of(0xB004)} was left out: unusable label",
     )
-    assert progress == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_cells_of_an_incomplete_listing_are_incomplete() -> None:
@@ -500,14 +539,19 @@ def test_cells_of_an_incomplete_listing_are_incomplete() -> None:
     assert frame.gaps == projects.gaps != ()
 
 
-def test_cells_that_cannot_be_read_raise() -> None:
+def test_a_project_that_fails_is_a_gap_and_several_in_a_row_raise() -> None:
     fake = FakeHex(projects=[project(1)], cells={uuid_of(1): []})
     projects, connections = frames_of(fake)
     fake.faults = [lambda request: httpx.Response(500)]
-    with (
-        fake.client() as client,
-        pytest.raises(ServerFailed, match=f"listing cells of project {uuid_of(1)}, page 1"),
-    ):
+    with fake.client() as client:
+        frame = read_cells(client, projects, connections, mask_nothing)
+    (gap,) = frame.gaps
+    assert f"listing cells of project {uuid_of(1)}, page 1" in gap
+    fake.projects = [project(n) for n in range(1, 5)]
+    fake.faults = []
+    projects, connections = frames_of(fake)
+    fake.faults = [lambda request: httpx.Response(500)]
+    with fake.client() as client, pytest.raises(ServerFailed, match="listing cells"):
         read_cells(client, projects, connections, mask_nothing)
 
 

@@ -421,7 +421,7 @@ def test_connections_by_id(api: httpx.Client, growth: HexWorkspace) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/nowhere"), ("POST", "/projects"), ("POST", "/projects/export"), ("DELETE", "/runs")],
+    [("GET", "/nowhere"), ("POST", "/projects"), ("DELETE", "/runs")],
 )
 def test_an_unknown_route_is_not_found_in_the_newer_shape(
     api: httpx.Client, method: str, path: str

@@ -1,0 +1,257 @@
+"""Only what changed is asked again, nothing is asked twice, and what is missing is told."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from upath import UPath
+
+from hex_assets.errors import TokenRejected
+from hex_assets.hex.details import StoredDetails
+from hex_assets.hex.reader import data_connections_frame, read_projects
+from hex_assets.hex.reading import HexDetails, ReadingLimits, read_details
+from hex_assets_tests.hex.fake_hex import FakeHex, connection, newer_error, project, uuid_of
+
+NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
+
+
+def exported(*cells: dict[str, Any]) -> str:
+    return yaml.safe_dump({"schemaVersion": 3, "cells": list(cells)})
+
+
+def sql(number: int, source: str, **config: Any) -> dict[str, Any]:
+    settings = {"source": source, "dataConnectionId": uuid_of(0xC001), "resultVariableName": "df"}
+    return {"cellType": "SQL", "cellId": uuid_of(number), "config": {**settings, **config}}
+
+
+def run_of(number: int, status: str, trigger: str = "SCHEDULED", **fields: Any) -> dict[str, Any]:
+    return {
+        "projectId": uuid_of(1),
+        "runId": uuid_of(0xD000 + number),
+        "status": status,
+        "runTrigger": trigger,
+        "startTime": f"2026-10-{30 - number:02}T06:00:00.000Z",
+        "endTime": None,
+        "elapsedTime": 1000 * number,
+        **fields,
+    }
+
+
+def workspace(count: int) -> FakeHex:
+    ids = [uuid_of(number) for number in range(1, count + 1)]
+    return FakeHex(
+        projects=[project(number) for number in range(1, count + 1)],
+        connections=[connection(1)],
+        exports={one: exported(sql(7, "select a from core.t where b = 'x'")) for one in ids},
+        queried_tables={
+            ids[0]: [{"dataConnectionId": uuid_of(0xC001), "tableName": "core.t"}, "junk"]
+        },
+        runs={ids[0]: [run_of(1, "ERRORED"), run_of(2, "COMPLETED"), run_of(3, "COMPLETED")]},
+    )
+
+
+def masked(text: str, dialect: str) -> str:
+    return text.replace("'x'", "'?'")
+
+
+def read(fake: FakeHex, folder: UPath, **options: Any) -> HexDetails:
+    """One run: a listing, then the details; the requests left in the fake are of the details."""
+    settings = {"now": lambda: NOW, "clock": fake.clock, **options}
+    with fake.client() as client:
+        projects = read_projects(client)
+        connections = data_connections_frame(client.data_connections())
+        fake.requests.clear()
+        stored = StoredDetails(folder)
+        return read_details(client, projects, connections, masked, stored, **settings)
+
+
+@pytest.fixture
+def folder() -> UPath:
+    return UPath(f"memory://details/{uuid.uuid4().hex}")
+
+
+def states(details: HexDetails) -> list[str]:
+    return sorted(set(details.coverage.rows["state"]))
+
+
+def test_everything_is_read_once_and_then_nothing(folder: UPath) -> None:
+    fake = workspace(3)
+    first = read(fake, folder)
+    assert len(fake.requests) == first.requests == 9
+    again = read(fake, folder)
+    assert fake.requests == []
+    assert again.cells.rows.equals(first.cells.rows)
+    assert again.runs.rows.equals(first.runs.rows)
+    assert again.queried_tables.rows.equals(first.queried_tables.rows)
+    assert states(again) == ["current"]
+    assert again.cells.complete
+    assert first.left_out == 1
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"lastEditedAt": "2026-09-01T00:00:00.000Z"},
+        {"lastPublishedAt": "2026-10-20T00:00:00.000Z"},
+        {"schedules": []},
+    ],
+)
+def test_a_change_costs_three_requests_even_when_clocks_go_back(
+    folder: UPath, moved: dict[str, Any]
+) -> None:
+    fake = workspace(3)
+    read(fake, folder)
+    fake.projects[1] = project(2, **moved)
+    changed = read(fake, folder)
+    assert len(fake.requests) == 3
+    assert changed.changed == 1
+
+
+def test_new_results_cost_a_look_at_the_runs_only(folder: UPath) -> None:
+    fake = workspace(2)
+    read(fake, folder)
+    fake.projects[0]["analytics"]["publishedResultsUpdatedAt"] = "2026-10-31T06:00:00.000Z"
+    read(fake, folder)
+    assert [one.url.path.rsplit("/", 1)[1] for one in fake.requests] == ["runs"]
+
+
+def test_a_slice_is_read_again_in_turn_until_all_were(folder: UPath) -> None:
+    fake = workspace(4)
+    read(fake, folder)
+    seen = []
+    for day in range(1, 3):
+        later = NOW + timedelta(days=day)
+        turn = read(
+            fake, folder, now=lambda later=later: later, limits=ReadingLimits(refresh_in_runs=2)
+        )
+        assert turn.in_turn == 2
+        seen += [one.url.path for one in fake.requests if one.url.path.endswith("/runs")]
+    assert len(set(seen)) == 4
+
+
+def test_the_most_viewed_comes_first_and_time_ends_the_run(folder: UPath) -> None:
+    fake = workspace(3)
+    fake.projects[2]["analytics"]["appViews"]["lastThirtyDays"] = 1000
+    ticks: Iterator[float] = iter(range(0, 1000, 10))
+    cut = read(fake, folder, clock=lambda: next(ticks), limits=ReadingLimits(seconds=15))
+    assert cut.out_of_time
+    assert cut.read == 1
+    assert cut.cells.rows["project_id"].unique().to_list() == [uuid_of(3)]
+    assert cut.cells.gaps == ("cells of 2 projects are never read: the time budget ended first",)
+    assert states(cut) == ["current", "never read"]
+    rest = read(fake, folder)
+    assert len(fake.requests) == 6
+    assert rest.cells.complete
+
+
+@contextmanager
+def killed_at(fake: FakeHex, number: int) -> Iterator[None]:
+    """The process dies while it waits for the answer of this number."""
+
+    class Killed(BaseException):
+        pass
+
+    left = number
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        nonlocal left
+        if request.url.path.endswith(("/runs", "/queriedTables", "/export")):
+            left -= 1
+            if left == 0:
+                raise Killed
+        return None
+
+    fake.faults.append(fault)
+    with pytest.raises(Killed):
+        yield
+    fake.faults.remove(fault)
+
+
+def test_a_killed_run_is_taken_up_without_asking_twice(tmp_path: Path) -> None:
+    whole = read(workspace(4), UPath(tmp_path / "whole"))
+    fake, folder = workspace(4), UPath(tmp_path / "killed")
+    with killed_at(fake, 8):
+        read(fake, folder)
+    rest = read(fake, folder)
+    assert len(fake.requests) == 12 - 7
+    assert rest.cells.rows.equals(whole.cells.rows)
+    assert rest.runs.rows.equals(whole.runs.rows)
+    assert not list((tmp_path / "killed").glob("parts*/*"))
+
+
+def test_a_token_that_dies_keeps_what_was_read(folder: UPath) -> None:
+    fake = workspace(3)
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        return (
+            httpx.Response(401)
+            if request.url.path.startswith(f"/api/v1/projects/{uuid_of(2)}")
+            else None
+        )
+
+    fake.faults.append(fault)
+    with pytest.raises(TokenRejected):
+        read(fake, folder)
+    fake.faults.clear()
+    read(fake, folder)
+    assert len(fake.requests) == 9 - 4
+
+
+def test_a_failed_project_keeps_its_old_rows_as_stale(folder: UPath) -> None:
+    fake = workspace(2)
+    first = read(fake, folder)
+    fake.projects[0] = project(1, lastEditedAt="2026-10-30T00:00:00.000Z")
+    fake.faults.append(lambda r: newer_error(500, "no") if uuid_of(1) in str(r.url) else None)
+    second = read(fake, folder)
+    assert second.runs.rows.equals(first.runs.rows)
+    assert "HTTP 500" in second.runs.gaps[0]
+    stale = second.coverage.rows.filter(project_id=uuid_of(1), detail="runs").to_dicts()[0]
+    assert stale["state"] == "stale"
+
+
+def test_without_enterprise_one_refusal_settles_it(folder: UPath) -> None:
+    fake = workspace(3)
+    fake.faults.append(
+        lambda r: newer_error(403, "Enterprise plan") if "queriedTables" in r.url.path else None
+    )
+    details = read(fake, folder)
+    assert sum("queriedTables" in one.url.path for one in fake.requests) == 1
+    assert details.queried_tables.complete
+    assert states(details) == ["current", "not available"]
+
+
+def test_an_export_tells_sections_components_and_dataframes(folder: UPath) -> None:
+    fake = workspace(1)
+    component = {"cellType": "COMPONENT_IMPORT", "cellId": uuid_of(8).upper()}
+    component["config"] = {"component": {"id": uuid_of(9).upper(), "version": 3}}  # type: ignore[assignment]
+    chart = {"cellType": "CHARTV2", "cellId": uuid_of(6), "config": {"dataframe": "df"}}
+    jinja = sql(5, "select * from {{ t }} where a = {{ x }} and b = 'x'")
+    section = {"cellType": "COLLAPSIBLE", "cellId": uuid_of(4), "config": {"cells": [jinja, chart]}}
+    fake.exports = {uuid_of(1): exported(component, section)}
+    details = read(fake, folder)
+    rows = {row["cell_id"]: row for row in details.cells.rows.to_dicts()}
+    assert rows[uuid_of(5)]["sql"] == "select * from jinja_1 where a = NULL and b = '?'"
+    assert rows[uuid_of(5)]["jinja_names"] == ["jinja_1"]
+    assert rows[uuid_of(5)]["parent_cell_id"] == uuid_of(4)
+    assert rows[uuid_of(6)]["source_dataframe"] == "df"
+    assert rows[uuid_of(6)]["type"] == "CHART"
+    assert rows[uuid_of(8)]["component_id"] == uuid_of(9)
+    assert set(details.cells.rows["version"]) == {"published"}
+    assert details.component_imports.rows.rows() == [(uuid_of(1), uuid_of(9), uuid_of(8), "3")]
+
+
+def test_runs_are_summed_up_per_trigger(folder: UPath) -> None:
+    (row,) = read(workspace(1), folder).runs.rows.to_dicts()
+    assert row["status"] == "ERRORED"
+    assert row["runs"] == 3
+    assert row["success_rate"] == pytest.approx(2 / 3)
+    assert row["median_seconds"] == 2.5
+    assert row["last_success_at"] == datetime(2026, 10, 28, 6, tzinfo=timezone.utc)
