@@ -35,7 +35,7 @@ def main() -> None:
     print(
         "| texts | executions | shapes | reading s | parsing and linking s | executions/s ", end=""
     )
-    print("| peak MiB |\n|---|---:|---:|---:|---:|---:|---:|")
+    print("| CPU s | peak MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(prefix="hex-assets-benchmark-") as folder:
         for name in ("new", "stored"):
             # A process of its own, so that its memory is that of the measured run alone.
@@ -63,13 +63,13 @@ def _row(name: str, found: dict[str, float]) -> str:
     return (
         f"| {name} | {found['executions']:,.0f} | {found['shapes']:,.0f} | {found['reading']:.2f} "
         f"| {found['linking']:.2f} | {found['executions'] / seconds:,.0f} "
-        f"| {found['peak_mib']:.0f} |"
+        f"| {found['cpu']:.1f} | {found['peak_mib']:.0f} |"
     )
 
 
 def _measure(executions: int, shapes: int, processes: int, folder: Path) -> None:
     log, tables = Log(executions, shapes), catalog()
-    began = time.perf_counter()
+    began, own_cpu = time.perf_counter(), time.process_time()
     read = read_window(log, WINDOW)
     history = statements_frame(read.rows)
     reading = time.perf_counter() - began
@@ -85,7 +85,9 @@ def _measure(executions: int, shapes: int, processes: int, folder: Path) -> None
     linking = time.perf_counter() - began
     if built.figures.unparsed or built.figures.unresolved:
         raise SystemExit(f"not all was understood: {built.figures}")
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = {
+        "cpu": time.process_time() - own_cpu + workers.ru_utime + workers.ru_stime,
         "executions": built.figures.executions,
         "shapes": built.figures.statements,
         "reading": reading,
