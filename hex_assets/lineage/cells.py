@@ -11,6 +11,7 @@ import polars as pl
 from hex_assets.lineage.columns import Derived
 from hex_assets.lineage.names import Name, alias_folding, fold, session_of
 from hex_assets.lineage.parse import Reference, Script
+from hex_assets.lineage.parser_processes import Text
 from hex_assets.lineage.queries import Usage
 from hex_assets.lineage.resolve import CatalogTable, Reason, Resolution, Resolved, TableIndex
 
@@ -72,6 +73,22 @@ def read_cells(
     return reads, list(misses)
 
 
+def cell_texts(cells: pl.DataFrame, connections: pl.DataFrame) -> list[Text]:
+    """What ``read_cells`` is going to have parsed."""
+    by_id = {row["id"]: row for row in connections.iter_rows(named=True)}
+    rows = cells.filter(pl.col("sql").is_not_null() & (pl.col("sql") != "")).sort(
+        "project_id", "cell_id"
+    )
+    return [Text(_dialect(row, by_id), row["sql"]) for row in rows.iter_rows(named=True)]
+
+
+def _dialect(row: Mapping[str, Any], connections: Mapping[str, Mapping[str, Any]]) -> str:
+    if row["data_connection_id"] is None:
+        return _DATAFRAMES
+    connection = connections.get(row["data_connection_id"], {})
+    return str(row["dialect"] or connection.get("dialect") or _DATAFRAMES)
+
+
 class _Project:
     """The cells of one project."""
 
@@ -102,10 +119,7 @@ class _Project:
                 self.scripts[cell_id] = script, list(script.references(session).tables)
 
     def _dialect(self, row: Mapping[str, Any]) -> str:
-        if row["data_connection_id"] is None:
-            return _DATAFRAMES
-        connection = self.connections.get(row["data_connection_id"], {})
-        return str(row["dialect"] or connection.get("dialect") or _DATAFRAMES)
+        return _dialect(row, self.connections)
 
     def _session(self, row: Mapping[str, Any], connection: Mapping[str, Any]) -> Any:
         return session_of(self._dialect(row), connection.get("database"), connection.get("schema"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,10 +20,11 @@ from hex_assets.frames import (
     UNRESOLVED_REFERENCES,
     Frame,
 )
-from hex_assets.lineage.cells import CellReads, Miss, read_cells
+from hex_assets.lineage.cells import CellReads, Miss, cell_texts, read_cells
 from hex_assets.lineage.names import Name, Session, TableName, session_of
-from hex_assets.lineage.parse import MAX_CHARACTERS, Reference, References, Script, parse
+from hex_assets.lineage.parse import MAX_CHARACTERS, Reference, References, Script
 from hex_assets.lineage.parse_store import Key, ParseStore, key_of
+from hex_assets.lineage.parser_processes import Limits, ParserProcesses, Text, collecting_seldom
 from hex_assets.lineage.queries import usage_words
 from hex_assets.lineage.resolve import (
     CatalogTable,
@@ -111,6 +113,7 @@ def build_edges(
     imports: Frame | None = None,
     queried_tables: Frame | None = None,
     store: ParseStore | None = None,
+    processes: ParserProcesses | None = None,
 ) -> Lineage:
     """Link projects and cells to the tables and columns they read.
 
@@ -128,8 +131,11 @@ def build_edges(
         imports: a frame of ``HEX_COMPONENT_IMPORTS``.
         queried_tables: a frame of ``HEX_QUERIED_TABLES``.
         store: parse results of earlier runs, which need no parse; None parses all.
+        processes: parse what is not stored, within their limits rather than ``max_characters``;
+            the caller closes them. None means own ones, as many as there are processors.
 
     Raises:
+        ParserProcessError: processes that parse are needed, and cannot be started.
         ValueError: a prefix is malformed, or sqlglot does not know a dialect of the inputs.
     """
     cells = cells or HEX_CELLS.empty()
@@ -138,17 +144,20 @@ def build_edges(
     queried_tables = queried_tables or HEX_QUERIED_TABLES.empty()
     inputs = (history, catalog_tables, cells, connections, imports, queried_tables)
     gaps = tuple(dict.fromkeys(gap for frame in inputs for gap in frame.gaps))
-    texts = history.rows.unique(["dialect", "sql_key"], keep="any").sort("dialect", "sql_key")
-    parsing = _Parsing(max_characters, store)
-    scripts = _parse_all(texts, parsing, progress)
     merging = _Merging(TableIndex(catalog_tables.rows, prefixes))
-    merging.read_history(history.rows, scripts)
-    reads, misses = read_cells(
-        cells.rows,
-        connections.rows,
-        merging.index,
-        parsing.parsed,
-    )
+    with ExitStack() as closing:
+        if processes is None:
+            processes = closing.enter_context(ParserProcesses(Limits(characters=max_characters)))
+        parsing = _Parsing(processes, store)
+        scripts = _parse_all(history.rows, parsing, progress)
+        merging.read_history(history.rows, scripts)
+        parsing.parse(cell_texts(cells.rows, connections.rows))
+        reads, misses = read_cells(
+            cells.rows,
+            connections.rows,
+            merging.index,
+            parsing.parsed,
+        )
     parsing.keep()
     merging.read_cells(cells.rows, reads, misses)
     merging.read_queried_tables(queried_tables.rows, connections.rows)
@@ -175,18 +184,40 @@ def build_edges(
 class _Parsing:
     """Parses each distinct text once, and not at all if an earlier run did."""
 
-    def __init__(self, max_characters: int, store: ParseStore | None) -> None:
-        self._max_characters = max_characters
+    def __init__(self, processes: ParserProcesses, store: ParseStore | None) -> None:
+        self._processes = processes
         self._store = store
         self._known = store.known() if store is not None else {}
         self._used: dict[Key, Script] = {}
 
+    def parse(
+        self, texts: Iterable[Text], progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Parse all of them, so that ``parsed`` has them at hand."""
+        keyed = {key_of(text.dialect, text.sql): text for text in texts}
+        new: list[tuple[Key, Text]] = []
+        for key, text in keyed.items():
+            if key in self._used:
+                continue
+            if key in self._known and len(text.sql) <= self._processes.limits.characters:
+                self._used[key] = self._known[key]
+            else:
+                new.append((key, text))
+        done = len(keyed) - len(new)
+        if progress is not None and done:
+            progress(done, len(keyed))
+        with collecting_seldom() as collect:
+            for place, script in self._processes.parse([text for _, text in new]):
+                self._used[new[place][0]] = script
+                done += 1
+                collect(done)
+                if progress is not None:
+                    progress(done, len(keyed))
+
     def parsed(self, sql: str, dialect: str) -> Script:
         key = key_of(dialect, sql)
         if key not in self._used:
-            known = None if len(sql) > self._max_characters else self._known.get(key)
-            script = parse(sql, dialect, self._max_characters) if known is None else known
-            self._used[key] = script
+            self.parse([Text(dialect, sql)])
         return self._used[key]
 
     def keep(self) -> None:
@@ -196,15 +227,13 @@ class _Parsing:
 
 
 def _parse_all(
-    texts: pl.DataFrame, parsing: _Parsing, progress: Callable[[int, int], None] | None
+    history: pl.DataFrame, parsing: _Parsing, progress: Callable[[int, int], None] | None
 ) -> Mapping[tuple[str, str], Script]:
-    scripts = {}
-    rows = texts.select("dialect", "sql_key", "sql").iter_rows()
-    for done, (dialect, sql_key, sql) in enumerate(rows, start=1):
-        scripts[dialect, sql_key] = parsing.parsed(sql, dialect)
-        if progress is not None:
-            progress(done, texts.height)
-    return scripts
+    """The script of each distinct statement, by dialect and ``sql_key``."""
+    rows = history.unique(["dialect", "sql_key"], keep="any").sort("dialect", "sql_key")
+    texts = list(rows.select("dialect", "sql_key", "sql").iter_rows())
+    parsing.parse((Text(dialect, sql) for dialect, _, sql in texts), progress)
+    return {(dialect, key): parsing.parsed(sql, dialect) for dialect, key, sql in texts}
 
 
 def _hidden(sql_key: str, references: References) -> Iterator[tuple[str, str, str]]:

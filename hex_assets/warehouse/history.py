@@ -232,7 +232,7 @@ def _statements(
     if project_ids is not None:
         ours = readable.filter(pl.col("project_id").is_in(list(project_ids)))
     masks = shapes.masked(ours["statement"], reader.sql_dialect)
-    buckets = list(map(user_buckets, ours["users"], masks["sql_key"]))
+    buckets = list(map(user_buckets, ours["users"].to_list(), masks["sql_key"].to_list()))
     masked = ours.with_columns(*masks.get_columns(), pl.Series("user_buckets", buckets, BUCKETS))
     stored = {"masked": pl.col("masked"), "full": pl.col("statement")}
     part = masked.select(
@@ -265,7 +265,7 @@ def _statements(
 def _decoded(texts: pl.Series) -> list[pl.Series]:
     """Statement and comment fields of each text; no project where the comment is unreadable."""
     rows: list[tuple[str | None, ...]] = []
-    for text in texts:
+    for text in texts.to_list():
         statement, comment = split_comment(text)
         if comment is None:
             rows.append((statement, None, None, None))

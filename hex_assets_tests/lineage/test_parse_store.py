@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upath import UPath
 
-from hex_assets.lineage import edges
+from hex_assets.lineage import parser_processes
 from hex_assets.lineage.edges import build_edges
 from hex_assets.lineage.parse import parse
 from hex_assets.lineage.parse_store import ParseStore, decode_script, encode_script, key_of
@@ -49,7 +49,7 @@ def test_a_second_run_parses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     without = build_edges(ours, tables, [])
     first = build_edges(ours, tables, [], store=ParseStore(path))
     before = path.read_bytes()
-    monkeypatch.setattr(edges, "parse", None)
+    monkeypatch.setattr(parser_processes, "parse", None)
     second = build_edges(ours, tables, [], store=ParseStore(path))
     for built in (first, second):
         assert built.figures == without.figures

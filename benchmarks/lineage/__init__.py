@@ -1,0 +1,1 @@
+"""How exact and how fast lineage is; see README.md."""
