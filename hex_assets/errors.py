@@ -15,6 +15,7 @@
     ├── IncompleteRead              a listing stopped before its end
     ├── WarehouseError              a query history could not be read
     │   └── MissingExtra            the client library of that warehouse is not installed
+    ├── ParserProcessError          a process that parses SQL could not be started
     ├── FrameError                  a stored or produced frame has the wrong columns
     ├── NothingStored               there are no frames to answer from
     ├── NameNotFound                no table, column or project has the name that was asked for
@@ -168,6 +169,10 @@ class MissingExtra(WarehouseError):
         )
         self.args = (service, extra)
         self.extra = extra
+
+
+class ParserProcessError(HexAssetsError):
+    """Processes that parse SQL cannot be started."""
 
 
 class FrameError(HexAssetsError):

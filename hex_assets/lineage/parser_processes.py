@@ -22,7 +22,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import NamedTuple
 
-from hex_assets.errors import HexAssetsError
+from hex_assets.errors import ParserProcessError
 from hex_assets.lineage.parse import MAX_CHARACTERS, Script, parse
 from hex_assets.lineage.reads import Unread
 from hex_assets.lineage.resolve import Reason
@@ -196,10 +196,6 @@ def collecting_seldom() -> Iterator[Callable[[int], None]]:
     finally:
         if enabled:
             gc.enable()
-
-
-class ParserProcessError(HexAssetsError):
-    """Worker processes cannot be started."""
 
 
 _Answer = tuple[int, Script] | BaseException

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hex_assets.errors import ParserProcessError
 from hex_assets.lineage.edges import build_edges
 from hex_assets.lineage.parse import Script, parse
 from hex_assets.lineage.parser_processes import (
     Limits,
-    ParserProcessError,
     ParserProcesses,
     Text,
     may_cost_much,
