@@ -140,7 +140,15 @@ def _read(path: UPath) -> list[Detail]:
     try:
         text = gzip.decompress(path.read_bytes()).decode()
         return [_decoded(json.loads(line)) for line in text.splitlines()]
-    except (FileNotFoundError, OSError, EOFError, zlib.error, ValueError, TypeError, KeyError):
+    except (
+        FileNotFoundError,
+        gzip.BadGzipFile,
+        EOFError,
+        zlib.error,
+        ValueError,
+        TypeError,
+        KeyError,
+    ):
         return []
 
 

@@ -241,6 +241,11 @@ class QueriedTable(HexItem):
     def key(self) -> str:
         return f"{self.data_connection_id} {self.table_name}"
 
+    @property
+    def names_a_table(self) -> bool:
+        """Whether it is a name; Hex also sends calls, such as ``count(*)``."""
+        return "(" not in self.table_name or any(quote in self.table_name for quote in '"`[')
+
 
 class Run(HexItem):
     """One run of a published project (Hex API, GetProjectRuns).

@@ -204,7 +204,7 @@ def read_details(
 
 
 def _read_project(reader: _DetailReader, due: Due, stored: StoredDetails) -> HexAssetsError | None:
-    """Read and store what is due of one project; the last failure if nothing could be read."""
+    """Read and store what is due of one project; the first failure if nothing could be read."""
     failure: HexAssetsError | None = None
     succeeded = False
     for kind in due.kinds:
@@ -223,7 +223,7 @@ def _read_project(reader: _DetailReader, due: Due, stored: StoredDetails) -> Hex
             reader.refusals.problems[key] = "vanished before it was read"
         except (RequestError, IncompleteRead) as error:
             reader.refusals.problems[key] = str(error)
-            failure = error
+            failure = failure or error
     return None if succeeded else failure
 
 
@@ -319,8 +319,14 @@ class _DetailReader:
                 "table_name": table.table_name,
             }
             for table in listing.items
+            if table.names_a_table
         ]
-        return replace(empty, rows=tuple(rows), malformed=listing.malformed)
+        junk = tuple(
+            f"queried table {table.table_name} is no table"
+            for table in listing.items
+            if not table.names_a_table
+        )
+        return replace(empty, rows=tuple(rows), malformed=listing.malformed + junk)
 
     def _run_history(self, project: Mapping[str, Any], empty: Detail) -> Detail:
         try:

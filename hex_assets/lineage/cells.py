@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -51,6 +51,7 @@ class CellReads:
 def read_cells(
     cells: pl.DataFrame,
     connections: pl.DataFrame,
+    imports: pl.DataFrame,
     index: TableIndex,
     parse: Callable[[str, str], Script],
 ) -> tuple[dict[tuple[str, str], CellReads], list[Miss]]:
@@ -59,14 +60,23 @@ def read_cells(
     Args:
         cells: rows of ``HEX_CELLS``.
         connections: rows of ``HEX_DATA_CONNECTIONS``.
+        imports: rows of ``HEX_COMPONENT_IMPORTS``.
         index: the catalog's tables.
         parse: text and dialect to the parsed text.
     """
     by_id = {row["id"]: row for row in connections.iter_rows(named=True)}
+    outputs: dict[str, set[str]] = {}
+    for project_id, output in cells.select("project_id", "output_dataframe").iter_rows():
+        if output:
+            outputs.setdefault(project_id, set()).add(output)
+    imported: dict[str, set[str]] = {}
+    for project_id, component_id in imports.select("project_id", "component_id").iter_rows():
+        imported.setdefault(project_id, set()).update(outputs.get(component_id, ()))
     reads: dict[tuple[str, str], CellReads] = {}
     misses: dict[Miss, None] = {}
     for (project,), rows in cells.group_by(["project_id"], maintain_order=True):
-        found = _Project(str(project), rows, by_id, index, parse)
+        dataframes = imported.get(str(project), set())
+        found = _Project(str(project), rows, by_id, dataframes, index, parse)
         for cell_id in found.order():
             reads[str(project), cell_id] = found.read(cell_id)
         misses.update(dict.fromkeys(found.misses))
@@ -97,11 +107,13 @@ class _Project:
         project: str,
         rows: pl.DataFrame,
         connections: Mapping[str, Mapping[str, Any]],
+        imported: Iterable[str],
         index: TableIndex,
         parse: Callable[[str, str], Script],
     ) -> None:
         self.project = project
         self.connections = connections
+        self.imported = {Name(dataframe) for dataframe in imported}
         self.index = index
         self.misses: list[Miss] = []
         self.reads: dict[str, CellReads] = {}
@@ -137,6 +149,14 @@ class _Project:
             for writer in writers
             if writer != cell_id
         ]
+
+    def is_imported(self, cell_id: str, reference: Reference) -> bool:
+        """Whether an unqualified name means a dataframe that an imported component writes."""
+        if len(reference.table.parts) > 1:
+            return False
+        folding = alias_folding(self._dialect(self.cells[cell_id]))
+        wanted = fold(reference.table.parts[0], folding)
+        return any(fold(dataframe, folding) == wanted for dataframe in self.imported)
 
     def order(self) -> Iterator[str]:
         """Each cell after those it reads from; a cycle is entered where it is met first."""
@@ -213,6 +233,8 @@ class _Project:
             elif writers:
                 names = ", ".join(sorted(writers))
                 self._miss(written, Reason.AMBIGUOUS, f"cells that write it: {names}")
+            elif self.is_imported(cell_id, reference):
+                continue  # The component's tables are credited through the import.
             elif any(part.text.lower() in built for part in reference.table.parts):
                 self._miss(written, Reason.BUILT_BY_JINJA, f"cell {cell_id}")
             elif row["data_connection_id"] is None:

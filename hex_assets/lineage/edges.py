@@ -155,6 +155,7 @@ def build_edges(
         reads, misses = read_cells(
             cells.rows,
             connections.rows,
+            imports.rows,
             merging.index,
             parsing.parsed,
         )

@@ -226,3 +226,14 @@ def test_a_component_is_credited_through_its_importers_once() -> None:
         ("p", "i", "component"),
         ("q", None, "component"),
     ]
+
+
+def test_a_dataframe_of_an_imported_component_is_no_table_and_no_miss() -> None:
+    built = build(
+        cell("x", "select id from users", project_id="component", output_dataframe="orders"),
+        cell("a", "select id from ORDERS"),
+        imports=[("p", "component", "i")],
+    )
+    assert built.unresolved.rows.is_empty()
+    rows = built.edges.rows.select("project_id", "cell_id", "table_fqn").rows()
+    assert rows == [("component", "x", "snow.DB.SCH.USERS"), ("p", "i", "snow.DB.SCH.USERS")]
