@@ -9,7 +9,7 @@ the tail anew in place of the one before.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -28,8 +28,8 @@ from hex_assets.warehouse.history import (
     read_window,
     statements_frame,
 )
-from hex_assets.warehouse.masking import mask_literals
 from hex_assets.warehouse.reader import HistoryReader, Window
+from hex_assets.warehouse.shapes import masked_statement
 
 _STATE_KEY = "hex_assets.query_history"
 _VERSION = 1
@@ -89,8 +89,7 @@ class HistoryState:
         elif self.store_sql == "full":
             texts = rows.select("dialect", "sql").iter_rows()
             masked = [
-                None if sql is None else mask_literals(sql, dialect).strip(" \t\r\n;")
-                for dialect, sql in texts
+                None if sql is None else masked_statement(sql, dialect) for dialect, sql in texts
             ]
             rows = rows.with_columns(sql=pl.Series("sql", masked, pl.String))
         return replace(self, rows=rows, store_sql=store_sql)
@@ -203,11 +202,12 @@ def accumulate(
         try:
             if isinstance(reader, HexAssetsError):
                 raise reader
+            windows = _windows(known, now, look_back, reader.latency)
             reads = {
                 window: read_window(reader, window, project_ids, state.store_sql)
-                for window in _windows(known, now, look_back, reader.latency)
+                for window in windows
             }
-            state = _advanced(kept, service, reads, known, projects_complete)
+            state = _advanced(kept, service, windows, reads, known, projects_complete)
             figures = sum((one.figures for one in reads.values()), HistoryFigures())
             read[service] = ServiceRead(tuple(reads), figures)
         except HexAssetsError as error:
@@ -237,58 +237,78 @@ def history_frame(state: HistoryState, services: Sequence[str]) -> Frame:
     return statements_frame(merged([rows.select(*STATEMENT_ROWS)]), gaps)
 
 
+@dataclass(frozen=True)
+class _Windows:
+    """What to read of one service; None for what needs no reading.
+
+    Attributes:
+        older: a part before what is known, after the look-back became longer.
+        due: from the watermark to where no late row is expected any more.
+        tail: from there to now.
+    """
+
+    older: Window | None
+    due: Window | None
+    tail: Window | None
+
+    def __iter__(self) -> Iterator[Window]:
+        return (one for one in (self.older, self.due, self.tail) if one is not None)
+
+
 def _windows(
     known: Coverage | None, now: datetime, look_back: timedelta, latency: timedelta
-) -> list[Window]:
-    """What to read: an older part that is missing, what is to be settled, and the tail."""
+) -> _Windows:
     first = now - look_back
+    since = known.since if known else first
     settled_until = known.settled_until if known else first
+    settle_until = max(settled_until, now - latency)
     # A clock that was set back must not shorten the tail.
     end = max(now, known.read_until) if known else now
-    bounds = [
-        (first, known.since if known else first),
-        (settled_until, max(settled_until, now - latency)),
-        (max(settled_until, now - latency), end),
-    ]
-    return [Window(start, stop) for start, stop in bounds if start < stop]
+    return _Windows(
+        older=Window(first, since) if first < since else None,
+        due=Window(settled_until, settle_until) if settled_until < settle_until else None,
+        tail=Window(settle_until, end) if settle_until < end else None,
+    )
 
 
 def _advanced(
     state: HistoryState,
     service: str,
+    windows: _Windows,
     reads: Mapping[Window, WindowRead],
     known: Coverage | None,
     may_settle: bool,
 ) -> HistoryState:
     """The state with one service read up to now.
 
-    Everything but the tail, which is the last window, is settled if it was read without a gap.
+    Everything but the tail is settled if it was read without a gap.
     """
     if not reads:
         return state
-    *older, tail = reads
-    settling = [window for window in older if may_settle and not reads[window].gaps]
-    since = known.since if known else next(iter(reads)).start
-    settled_until = known.settled_until if known else since
-    for window in settling:
-        if window.end == since:
-            since = window.start
-        if window.start == settled_until:
-            settled_until = window.end
+
+    def settles(window: Window | None) -> bool:
+        return window is not None and may_settle and not reads[window].gaps
+
+    older, due = windows.older, windows.due
+    settling = [one for one in (older, due) if one is not None and settles(one)]
+    start, end = min(one.start for one in reads), max(one.end for one in reads)
+    before = known or Coverage(start, start, start)
     own = pl.col("service") == service
     settled = [state.rows.filter(own, pl.col(_SETTLED)).select(*STATEMENT_ROWS)]
     settled += [reads[window].rows for window in settling]
-    still = [one.rows for window, one in reads.items() if window not in settling]
+    unsettled = [one.rows for window, one in reads.items() if window not in settling]
+    if due is None and windows.tail is None:
+        # Nothing from the watermark on was read, so what is known of it stays.
+        unsettled.append(state.rows.filter(own, ~pl.col(_SETTLED)).select(*STATEMENT_ROWS))
     gaps = [gap for one in reads.values() for gap in one.gaps]
-    failing = (known and known.failing_since) or tail.end
     coverage = Coverage(
-        since,
-        settled_until,
-        read_until=tail.end,
-        failing_since=failing if gaps else None,
+        since=older.start if older is not None and settles(older) else before.since,
+        settled_until=due.end if due is not None and settles(due) else before.settled_until,
+        read_until=max(end, before.read_until),
+        failing_since=(before.failing_since or end) if gaps else None,
         problem="; ".join(gaps[:_GAPS_NAMED]),
     )
-    parts = [_marked(merged(settled), True), _marked(merged(still), False)]
+    parts = [_marked(merged(settled), True), _marked(merged(unsettled), False)]
     return replace(
         state,
         rows=pl.concat([state.rows.filter(~own), *parts]),

@@ -48,10 +48,10 @@ class Shapes:
         new = keyed.unique("shape", keep="first", maintain_order=True).join(
             known, on="shape", how="anti"
         )
-        masks = [_masked(statement, dialect) for statement in new["statement"]]
+        masks = [masked_statement(statement, dialect) for statement in new["statement"]]
+        keys = [hashlib.sha256(mask.encode()).hexdigest() for mask in masks]
         added = new.select("shape").with_columns(
-            pl.Series("masked", [text for text, _ in masks], pl.String),
-            pl.Series("sql_key", [key for _, key in masks], pl.String),
+            pl.Series("masked", masks, pl.String), pl.Series("sql_key", keys, pl.String)
         )
         known = pl.concat([known, added])
         self._known[dialect] = known.tail(_KEPT)
@@ -60,9 +60,9 @@ class Shapes:
         )
 
 
-def _masked(statement: str, dialect: str) -> tuple[str, str]:
-    masked = mask_literals(statement, dialect).strip(" \t\r\n;")
-    return masked, hashlib.sha256(masked.encode()).hexdigest()
+def masked_statement(statement: str, dialect: str) -> str:
+    """One statement as it is stored: masked, without spaces and semicolons around it."""
+    return mask_literals(statement, dialect).strip(" \t\r\n;")
 
 
 _BLANK = "\x01\x02\x03"

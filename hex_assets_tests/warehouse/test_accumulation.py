@@ -192,6 +192,22 @@ def test_a_longer_look_back_reads_the_older_part() -> None:
     assert log.asked[-1].start == NOON + 740 * MINUTE
 
 
+def test_a_source_that_forgets_at_once_is_settled_at_once() -> None:
+    first = run(HistoryState(), Log([Execution(0)], latency=timedelta()), 600)
+    assert first.state.coverage[SERVICE].settled_until == NOON + 600 * MINUTE
+    log = Log([Execution(650)], latency=timedelta())
+    second = run(first.state, log, 700)
+    assert log.asked == [Window(NOON + 600 * MINUTE, NOON + 700 * MINUTE)]
+    assert [row["executions"] for row in rows_of(second.state)] == [2]
+    # With nothing new to settle, a longer look-back reads the older part alone.
+    old = Log([Execution(-40 * 24 * 60)], latency=timedelta())
+    longer = run(second.state, old, 700, look_back=timedelta(days=60))
+    assert [row["executions"] for row in rows_of(longer.state)] == [3]
+    known, before = (one.state.coverage[SERVICE] for one in (longer, second))
+    assert known.settled_until == before.settled_until
+    assert known.read_until == before.read_until
+
+
 def test_what_ran_no_more_leaves_after_the_retention() -> None:
     state = run(HistoryState(), Log([Execution(0), Execution(600, statement=1)]), 700).state
     later = 600 + 90 * 24 * 60
