@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
@@ -14,8 +13,6 @@ from hex_assets.impact.lookup import KnownTables, Target, find_project
 from hex_assets.impact.readers import ReadingProject, readers_of, tables_read_by
 from hex_assets.impact.show import as_json, as_markdown, flat, print_impact, print_project
 from hex_assets.impact.stored import StoredWorkspaces, read_stored
-
-Form = Literal["table", "json", "csv", "markdown"]
 
 
 def who_reads(root: str, workspace: str | None, name: str, form: str, console: Console) -> None:

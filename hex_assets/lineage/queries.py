@@ -48,9 +48,6 @@ class Expression(NamedTuple):
     queries: tuple[int, ...] = ()
 
 
-NOTHING = Expression()
-
-
 class Star(NamedTuple):
     """``*`` or ``t.*`` among the output columns.
 

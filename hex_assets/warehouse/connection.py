@@ -125,7 +125,7 @@ class SqlWarehouse(WarehouseConnection):
             batches = self.read_history(window)
         else:
             batches = self._own_history(self.history_statement, window)
-        yield from _within_limit(batches, self.row_limit)
+        yield from _within_limit(self.service, batches, self.row_limit)
 
     def _own_history(self, statement: str, window: Window) -> Iterator[HistoryBatch]:
         bounds = {"start": window.start, "end": window.end}
@@ -158,14 +158,16 @@ class SqlWarehouse(WarehouseConnection):
         """
 
 
-def _within_limit(batches: Iterable[HistoryBatch], limit: int) -> Iterator[HistoryBatch]:
+def _within_limit(
+    service: str, batches: Iterable[HistoryBatch], limit: int
+) -> Iterator[HistoryBatch]:
     """The batches up to so many rows; if there are more, the last batch has a gap that says so."""
     left = limit
     for batch in batches:
         if batch.rows.height > left:
             gap = (
-                f"more than {limit} rows of history: the rest was not read. Raise rowLimit of the "
-                "warehouse, or lower hexAssets.lookBackDays"
+                f"{service}: more than {limit} rows of history: the rest was not read. Raise "
+                "rowLimit of the warehouse, or lower hexAssets.lookBackDays"
             )
             yield replace(batch, rows=batch.rows.head(left), gaps=(*batch.gaps, gap))
             return

@@ -32,6 +32,7 @@ from hex_assets.warehouse.login import (
 from hex_assets.warehouse.reader import (
     TRACE_ID,
     USER_EMAIL,
+    USER_EMAIL_KEY,
     HistoryBatch,
     Window,
     batch,
@@ -183,7 +184,7 @@ class _MysqlProtocol(SqlWarehouse):
             "rows": self.row_limit + 1,
             "trace_id": TRACE_ID,
             "user": USER_EMAIL,
-            "user_before": "^user_email[^0-9a-zA-Z]{1,8}",
+            "user_before": f"^{USER_EMAIL_KEY}",
             **_DATABASE,
         }
         parts = self.execute(_HISTORY.format(source=source, marker_at=marker_at), values)

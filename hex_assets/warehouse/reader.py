@@ -45,9 +45,11 @@ STATEMENT_TYPES = {column: dtype for column, (dtype, _) in STATEMENTS.items()}
 TRACE_ID = "trace_id[^0-9a-zA-Z]{1,8}[0-9a-f]{32}"
 """Pattern of what differs in the comments of equal runs, for any regular expression engine."""
 
-USER_EMAIL = r"user_email[^0-9a-zA-Z]{1,8}([^\"\\ ,}]+@[^\"\\ ,}]+)"
-"""Pattern of the user in a Hex comment, for any regular expression engine."""
+USER_EMAIL_KEY = "user_email[^0-9a-zA-Z]{1,8}"
+"""Pattern of what stands before the user in a Hex comment."""
 
+USER_EMAIL = USER_EMAIL_KEY + r"([^\"\\ ,}]+@[^\"\\ ,}]+)"
+"""Pattern of the user in a Hex comment, for any regular expression engine."""
 
 EXECUTIONS: Mapping[str, Any] = {
     "query_text": pl.String,

@@ -38,6 +38,7 @@ from hex_assets.warehouse.reader import (
     MARKER,
     TRACE_ID,
     USER_EMAIL,
+    USER_EMAIL_KEY,
     HistoryBatch,
     Window,
     batch,
@@ -289,7 +290,7 @@ class Redshift(SqlWarehouse):
             most_chunks=views.most_chunks,
             trace_id=_literal(TRACE_ID),
             user=_literal(USER_EMAIL),
-            user_before=_literal("^user_email[^0-9a-zA-Z]{1,8}"),
+            user_before=_literal(f"^{USER_EMAIL_KEY}"),
         )
 
     def _long(

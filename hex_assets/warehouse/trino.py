@@ -15,7 +15,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import polars as pl
 from pydantic import Field
 
 from hex_assets.errors import MissingExtra, WarehouseError
@@ -23,7 +22,6 @@ from hex_assets.section import Secret, Section, no_effect
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.reader import (
-    STATEMENT_TYPES,
     TRACE_ID,
     USER_EMAIL,
     HistoryBatch,
@@ -179,10 +177,7 @@ class TrinoFamily(SqlWarehouse):
             name: at.isoformat(timespec="milliseconds")
             for name, at in (("start", window.start), ("end", window.end))
         }
-        count = 0
         for _, rows in self.execute(self._runtime(_RUNTIME), bounds):
-            taken = rows[: self.row_limit - count]
-            count += len(taken)
             yield batch(
                 (
                     row[0],
@@ -195,11 +190,8 @@ class TrinoFamily(SqlWarehouse):
                     row[5],
                     None,
                 )
-                for row in taken
+                for row in rows
             )
-            if len(taken) < len(rows):
-                yield self._over_limit()
-                return
 
     def check(self) -> str:
         """See ``WarehouseConnection.check``."""
@@ -239,11 +231,7 @@ class TrinoFamily(SqlWarehouse):
             "rows": self.row_limit + 1,
         }
         held: list[Sequence[Any]] = []
-        count = 0
         for row in self._rows_of_listener(listener, statement, values):
-            count += 1
-            if count > self.row_limit:
-                continue
             text, catalog, schema, users, executions, first, last, inputs = row
             held.append(
                 (
@@ -262,12 +250,6 @@ class TrinoFamily(SqlWarehouse):
                 yield batch(held)
                 held = []
         yield batch(held)
-        if count > self.row_limit:
-            yield self._over_limit()
-
-    def _over_limit(self) -> HistoryBatch:
-        gap = f"{self.service}: more than {self.row_limit} statements; raise rowLimit"
-        return HistoryBatch(pl.DataFrame(schema=STATEMENT_TYPES), gaps=(gap,))
 
     def _runtime(self, template: str) -> str:
         if not _TABLE.fullmatch(self.query_history_table):

@@ -27,6 +27,12 @@ from hex_assets_tests.warehouse.test_query_log import write
 KINDS: dict[str, type[TrinoFamily]] = {"Trino": Trino, "Presto": Presto}
 
 
+OVER_LIMIT = (
+    "trino_prod: more than {} rows of history: the rest was not read. Raise rowLimit of the "
+    "warehouse, or lower hexAssets.lookBackDays"
+)
+
+
 @pytest.fixture(scope="module", params=["Trino", "Presto"])
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[FakeTrino, str]]:
     fake = FakeTrino(request.param)
@@ -78,7 +84,7 @@ def test_the_row_limit_is_a_gap(server: tuple[FakeTrino, str]) -> None:
     fake.log([entry(run, f"SELECT c{run} FROM t {comment()}") for run in range(20)])
     history = read_query_history([make(fake, url, row_limit=7)], WINDOW)
     assert history.figures.executions == 7
-    assert history.frame.gaps == ("trino_prod: more than 7 statements; raise rowLimit",)
+    assert history.frame.gaps == (OVER_LIMIT.format(7),)
 
 
 def test_a_statement_of_the_users_own(server: tuple[FakeTrino, str]) -> None:
@@ -247,7 +253,7 @@ def test_limits_and_faults_of_the_listener(fill_listener: FillListener) -> None:
     fill_listener(as_listened(rows))
     history = read_query_history([listening(listener, row_limit=3)], WINDOW)
     assert history.figures.executions == 3
-    assert history.frame.gaps == ("trino_prod: more than 3 statements; raise rowLimit",)
+    assert history.frame.gaps == (OVER_LIMIT.format(3),)
     for changes, problem in (
         ({"table": "absent"}, "is not there"),
         ({"table": "a`; DROP"}, "is not a table name"),
