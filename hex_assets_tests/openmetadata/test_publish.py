@@ -579,4 +579,4 @@ def test_reads_stay_few(catalog: Catalog) -> None:
     sent.clear()
     run(catalog, hex_projects, lineage)
     assert catalog.faults.writes() == []
-    assert len(sent) == 5 + 40
+    assert len(sent) == 6 + 40  # the listings, and without files the lineage of each
