@@ -61,7 +61,7 @@ def test_check_passes_on_the_sandbox_and_takes_a_folder(location: Location) -> N
     assert "hex_growth" in result.output
     assert "personal token" in result.output
     assert "workspace token" in result.output
-    assert location.sandbox.catalog_faults.writes() == []
+    assert location.catalog_writes() == []
 
 
 def test_check_says_what_to_do_about_a_wrong_token(location: Location) -> None:
@@ -88,7 +88,7 @@ def test_ingest_publishes_and_then_has_nothing_to_do(location: Location) -> None
     location.sandbox.catalog_faults.requests.clear()
     second = run("ingest", location.recipe_path(FINANCE))
     assert second.exit_code == 0
-    assert location.sandbox.catalog_faults.writes() == []
+    assert location.catalog_writes() == []
 
 
 @pytest.mark.parametrize(

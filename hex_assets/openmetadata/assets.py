@@ -88,7 +88,7 @@ def openmetadata_entities(
     with (
         failures(),
         open_openmetadata(recipe) as client,
-        reported_run(client, recipe, context.run_id, context.log.warning) as report,
+        reported_run(client, recipe, context.run.run_id, context.log.warning) as report,
     ):
         try:
             frame = publish(
