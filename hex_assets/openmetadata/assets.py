@@ -6,8 +6,17 @@ import dagster as dg
 import polars as pl
 
 from hex_assets.connections import open_openmetadata
-from hex_assets.errors import PublishError
-from hex_assets.frames import CATALOG_TABLES, OPENMETADATA_ENTITIES, Frame
+from hex_assets.errors import FrameError, PublishError
+from hex_assets.frames import (
+    CATALOG_TABLES,
+    HEX_CELLS,
+    HEX_COMPONENT_IMPORTS,
+    HEX_PROJECTS,
+    LINEAGE_EDGES,
+    OPENMETADATA_ENTITIES,
+    Frame,
+    FrameSchema,
+)
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -21,7 +30,9 @@ from hex_assets.resources import Recipes
 from hex_assets.storage import StoredFrames
 
 if TYPE_CHECKING:
+    from hex_assets.openmetadata.publish import Plan
     from hex_assets.openmetadata.published import PublishedFiles
+    from hex_assets.recipe import Recipe
 
 _OWNERS = ["team:data-platform"]
 _POOL = "openmetadata_api"
@@ -134,3 +145,43 @@ def published_files(stored: StoredFrames, workspace: str) -> "PublishedFiles":
         edges=stored.state_path(OPENMETADATA_ENTITIES.name, workspace),
         views=stored.state_path("dashboard_views", workspace),
     )
+
+
+def plan_workspace(storage: str, recipe: "Recipe", *, reconcile: bool = False) -> "Plan":
+    """Plan what publishing the frames of the last run would do.
+
+    Args:
+        storage: local path or object-store URL of the stored frames.
+
+    Raises:
+        FrameError: a frame has not been stored yet.
+        HexAssetsError: as ``plan_publication``.
+    """
+    from hex_assets.openmetadata.publish import Sources, plan_publication
+
+    stored, workspace = StoredFrames(root=storage), recipe.service_name
+
+    def last(schema: FrameSchema) -> Frame:
+        frame = stored.last(schema, workspace)
+        if frame is None:
+            raise FrameError(
+                f"there is no {schema.name} of {workspace} yet to plan from. Read Hex and the "
+                "warehouses first: hex-assets plan --read."
+            )
+        return frame
+
+    sources = Sources(
+        *(
+            last(schema)
+            for schema in (
+                HEX_PROJECTS,
+                LINEAGE_EDGES,
+                HEX_CELLS,
+                HEX_COMPONENT_IMPORTS,
+                CATALOG_TABLES,
+            )
+        )
+    )
+    files = published_files(stored, workspace)
+    with open_openmetadata(recipe) as client:
+        return plan_publication(client, recipe, sources, files, reconcile=reconcile)

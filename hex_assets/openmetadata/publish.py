@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel
 
 from hex_assets.errors import PlanOutdated, PublishError, RecipeError
 from hex_assets.frames import OPENMETADATA_ENTITIES, Frame
@@ -21,6 +24,7 @@ from hex_assets.openmetadata.changes import (
     DeleteEdge,
     Key,
     PutEdge,
+    Request,
     SetUsage,
 )
 from hex_assets.openmetadata.client import OpenMetadataClient
@@ -75,6 +79,58 @@ class Sources:
         )
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What publishing would do.
+
+    Attributes:
+        frame: ``openmetadata_entities`` with the outcomes ``planned`` and ``unchanged``.
+        fingerprint: digest of all that would be sent, usage apart, which grows by itself.
+    """
+
+    frame: Frame
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A plan, and what it was made from.
+
+    Attributes:
+        upstream: the edges of dashboards as they are, by the dashboard's id.
+        views: by the id of the project, before anything is sent.
+        usage: the changes that tell them, by the id of the project.
+    """
+
+    changes: tuple[Change, ...]
+    upstream: Mapping[str, Upstream]
+    views: Mapping[str, Views]
+    usage: Mapping[str, Change]
+    now: datetime
+
+
+def plan_publication(
+    client: OpenMetadataClient,
+    recipe: Recipe,
+    sources: Sources,
+    files: PublishedFiles | None = None,
+    *,
+    reconcile: bool = False,
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+) -> Plan:
+    """Say what ``publish`` would do with the same arguments; only reads.
+
+    Raises:
+        RequestError: what OpenMetadata holds could not be read.
+        RecipeError: the dashboard service cannot be used.
+    """
+    prepared = _prepared(client, recipe, sources, files, reconcile, clock())
+    outcomes = {
+        change.key: "planned" if change.request else "unchanged" for change in prepared.changes
+    }
+    return Plan(_frame(prepared.changes, outcomes), _fingerprint(prepared.changes))
+
+
 def publish(
     client: OpenMetadataClient,
     recipe: Recipe,
@@ -84,7 +140,6 @@ def publish(
     reconcile: bool = False,
     reviewed: str | None = None,
     progress: Progress = lambda done, total: None,
-    dry_run: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Frame:
     """Bring OpenMetadata to what Hex and the lineage say.
@@ -98,7 +153,6 @@ def publish(
         reconcile: read everything from OpenMetadata, whatever the last run left.
         reviewed: fingerprint of the only plan that may be applied.
         progress: called with the number of requests done and the number of all.
-        dry_run: plan only; outcomes read ``planned``.
 
     Returns:
         ``openmetadata_entities``, one row per entity, also the unchanged ones.
@@ -109,8 +163,35 @@ def publish(
         RequestError: what OpenMetadata holds could not be read; nothing was sent.
         RecipeError: the dashboard service cannot be used.
     """
-    settings, now = recipe.hex_assets, clock()
-    options = _options(recipe)
+    prepared = _prepared(client, recipe, sources, files, reconcile, clock())
+    changes, upstream = prepared.changes, prepared.upstream
+    if reviewed is not None and reviewed != _fingerprint(changes):
+        raise PlanOutdated()
+    if files:
+        # What is about to change is forgotten first: after a kill it is read again.
+        touched = _dashboards_of_changed_edges(changes)
+        files.save_upstream({key: one for key, one in upstream.items() if key not in touched})
+        files.save_views(prepared.views)
+    concurrency = recipe.hex_assets.concurrency
+    applied = apply_plan(client, changes, concurrency=concurrency, progress=progress)
+    if files:
+        files.save_upstream(_upstream_now(changes, applied, upstream, prepared.now))
+        files.save_views(_views_now(prepared.views, prepared.usage, applied))
+    frame = _frame(changes, applied.outcomes)
+    if applied.errors:
+        raise _failure(changes, applied, frame) from applied.errors[0]
+    return frame
+
+
+def _prepared(
+    client: OpenMetadataClient,
+    recipe: Recipe,
+    sources: Sources,
+    files: PublishedFiles | None,
+    reconcile: bool,
+    now: datetime,
+) -> _Prepared:
+    settings, options = recipe.hex_assets, _options(recipe)
     desired = _desired(recipe, sources)
     last = files.load() if files else LastPublished()
     trusted = {} if reconcile else last.trusted(now, settings.reconcile_days)
@@ -123,41 +204,34 @@ def publish(
         upstream = {**upstream, **fresh}
         actual = _with_edges(actual, upstream)
         changes = make_plan(desired, actual, complete, options)
-    fingerprint = plan_fingerprint(changes)
-    if reviewed is not None and reviewed != fingerprint:
-        raise PlanOutdated()
-    views: dict[str, Views] = {}
-    usage: dict[str, Change] = {}
-    if files and recipe.source_config.include_usage:
-        counted = list(views_today(sources.projects.rows, last.views, now.date()))
-        views = {project_id: known for project_id, known, _ in counted}
-        usage = dict(usage_changes(desired, counted))
-        changes = (*changes, *usage.values())
-    if dry_run:
-        return _frame(changes, {c.key: "planned" if c.request else "unchanged" for c in changes})
-    if files:
-        # What is about to change is forgotten first: after a kill it is read again.
-        touched = _dashboards_of_changed_edges(changes)
-        files.save_upstream({key: one for key, one in upstream.items() if key not in touched})
-        files.save_views(views)
-    applied = apply_plan(client, changes, concurrency=settings.concurrency, progress=progress)
-    if files:
-        files.save_upstream(_upstream_now(changes, applied, upstream, now))
-        files.save_views(_views_now(views, usage, applied))
-    frame = _frame(changes, applied.outcomes)
-    if applied.errors:
-        raise _failure(changes, applied, frame) from applied.errors[0]
-    return frame
+    if not (files and recipe.source_config.include_usage):
+        return _Prepared(tuple(changes), upstream, last.views, {}, now)
+    counted = list(views_today(sources.projects.rows, last.views, now.date()))
+    usage = dict(usage_changes(desired, counted))
+    views = {project_id: known for project_id, known, _ in counted}
+    return _Prepared((*changes, *usage.values()), upstream, views, usage, now)
 
 
-def plan_fingerprint(changes: Iterable[Change]) -> str:
-    """Digest of all that would be sent, usage apart, which grows by itself."""
+def _fingerprint(changes: Iterable[Change]) -> str:
     sent = sorted(
-        f"{change.kind} {change.fqn} {change.action} {change.request!r}"
+        f"{change.kind} {change.fqn} {change.action} {_canonical(change.request)}"
         for change in changes
         if change.request is not None and change.kind != "usage"
     )
     return hashlib.sha256("\n".join(sent).encode()).hexdigest()
+
+
+def _canonical(request: Request) -> str:
+    """The same text for the same request in every process; sets have no order of their own."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, BaseModel):
+            return value.model_dump(mode="json")
+        if isinstance(value, frozenset):
+            return sorted(value)
+        raise TypeError(f"a request holds a {type(value).__name__}")
+
+    return json.dumps(asdict(request), sort_keys=True, default=plain)
 
 
 def _options(recipe: Recipe) -> PlanOptions:

@@ -12,7 +12,13 @@ import httpx
 import polars as pl
 import pytest
 
-from hex_assets.errors import ConnectionFailed, PublishError, RecipeError, TokenRejected
+from hex_assets.errors import (
+    ConnectionFailed,
+    PlanOutdated,
+    PublishError,
+    RecipeError,
+    TokenRejected,
+)
 from hex_assets.frames import Frame
 from hex_assets.http import Retry
 from hex_assets.openmetadata.actual import PlanOptions
@@ -21,7 +27,7 @@ from hex_assets.openmetadata.changes import Change, PutDashboard
 from hex_assets.openmetadata.client import OpenMetadataClient
 from hex_assets.openmetadata.desired import desired_state
 from hex_assets.openmetadata.plan import DELETION_GUARD, Completeness, make_plan
-from hex_assets.openmetadata.publish import Sources, publish, read_actual
+from hex_assets.openmetadata.publish import Sources, plan_publication, publish, read_actual
 from hex_assets.sandbox.faults import Fault
 from hex_assets_tests.openmetadata.catalogs import JWT, Catalog, Stage
 from hex_assets_tests.openmetadata.workspaces import (
@@ -149,13 +155,23 @@ def test_only_what_changed_is_sent(catalog: Catalog) -> None:
     assert catalog.dashboard(project_id(2))["sourceUrl"] == "https://app.hex.tech/elsewhere"
 
 
-def test_a_dry_run_sends_nothing_and_says_what_it_would(catalog: Catalog) -> None:
+def test_a_plan_sends_nothing_and_says_what_publishing_would(catalog: Catalog) -> None:
     hex_projects, lineage = rich_workspace(catalog)
-    frame = run(catalog, hex_projects, lineage, dry_run=True)
+    with catalog.client() as client:
+        planned = plan_publication(client, recipe(), Sources(hex_projects, lineage))
     assert writes(catalog) == []
-    assert set(frame.rows["outcome"]) == {"planned"}
-    done = run(catalog, hex_projects, lineage)
-    assert done.rows.drop("outcome").equals(frame.rows.drop("outcome"))
+    assert set(planned.frame.rows["outcome"]) == {"planned"}
+    done = run(catalog, hex_projects, lineage, reviewed=planned.fingerprint)
+    assert done.rows.drop("outcome").equals(planned.frame.rows.drop("outcome"))
+
+
+def test_what_is_not_what_was_reviewed_is_not_sent(catalog: Catalog) -> None:
+    hex_projects, lineage = rich_workspace(catalog)
+    with catalog.client() as client:
+        planned = plan_publication(client, recipe(), Sources(hex_projects, lineage))
+    with pytest.raises(PlanOutdated, match="Nothing was sent"):
+        run(catalog, projects(project(1)), lineage, reviewed=planned.fingerprint)
+    assert writes(catalog) == []
 
 
 def test_a_title_a_bot_may_not_change_is_sent_once(catalog: Catalog) -> None:
