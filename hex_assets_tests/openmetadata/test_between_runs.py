@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -183,6 +184,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "429": {"kind": "status", "status": 429, "headers": {"retry-after": "0"}},
     "reset": {"kind": "reset"},
     "garbage": {"kind": "garbage"},
+    "answer lost": {"kind": "lost"},
 }
 
 
@@ -216,26 +218,37 @@ def others(catalog: Catalog) -> Any:
 
 
 @pytest.fixture(scope="module")
-def fault_free(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, int]:
-    """The end state, and the number of requests that lead to it."""
-    folder = tmp_path_factory.mktemp("fault_free")
+def begun(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the catalog and the memory of the first state."""
+    folder = tmp_path_factory.mktemp("begun")
     with stage.catalog(folder / "c.sqlite") as catalog:
         begin(catalog, remembered(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fault_free(
+    stage: Stage, begun: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, int]:
+    """The end state, and the number of requests that lead to it."""
+    folder = tmp_path_factory.mktemp("fault_free") / "copy"
+    shutil.copytree(begun, folder)
+    with stage.catalog(folder / "c.sqlite") as catalog:
         run(catalog, remembered(folder), changed(catalog))
         return catalog.content(), len(catalog.faults.requests)
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "kill"])
 def test_each_request_failing_in_turn_is_repaired_by_the_next_run(
-    stage: Stage, tmp_path: Path, fault_free: tuple[Any, int], fault: str
+    stage: Stage, tmp_path: Path, begun: Path, fault_free: tuple[Any, int], fault: str
 ) -> None:
     end, requests = fault_free
+    assert requests > 15
     for nth in range(1, requests + 1):
         folder = tmp_path / str(nth)
-        folder.mkdir()
+        shutil.copytree(begun, folder)
         with stage.catalog(folder / "c.sqlite") as catalog:
             files = remembered(folder)
-            begin(catalog, files)
             untouched = others(catalog)
             fail_once(catalog, files, nth, fault)
             run(catalog, files, changed(catalog))

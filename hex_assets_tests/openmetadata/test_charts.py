@@ -62,7 +62,7 @@ def sources(catalog: Catalog, *lineage: dict[str, Any], **over: Any) -> Sources:
 
 
 def of_cell(catalog: Catalog, *columns: str, table: str = ORDERS, cell: str = CELL) -> Any:
-    read = [{"name": name, "use": "projection"} for name in columns]
+    read = [{"name": name, "usage": ["output"]} for name in columns]
     return edge(1, table, catalog.table_id(table), cell_id=cell, columns=read)
 
 
