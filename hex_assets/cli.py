@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """Exit codes: 0 done, 1 something failed, 2 bad input, 3 a change would break something."""
+    """Exit codes: 0 done, 1 something failed, 2 bad input, 3 a change would break something or,
+    of ``plan``, there is something to change.
+    """
 
     DONE = 0
     FAILED = 1
     BAD_INPUT = 2
     BREAKS = 3
+    CHANGES = 3
 
 
 app = typer.Typer(
     help="Hex projects, owners, tags and table lineage in OpenMetadata, through Dagster assets.\n\n"
-    "Exit codes: 0 done, 1 something failed, 2 bad input, 3 a change would break something.",
+    "Exit codes: 0 done, 1 something failed, 2 bad input, 3 a change would break something, "
+    "or a plan has changes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,21 +61,107 @@ def ingest(
             "after projects became visible to the token.",
         ),
     ] = False,
+    reconcile: Annotated[
+        bool,
+        typer.Option(
+            "--reconcile",
+            help="Read everything from OpenMetadata, in place of trusting what the last run left "
+            "there (hexAssets.reconcileDays).",
+        ),
+    ] = False,
+    plan_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Publish just what this file of `hex-assets plan --out` says, from the frames of "
+            "the last run, or nothing if it is not what would be done now.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run the recipe, or every recipe of a folder: read Hex and the warehouses, then publish.
 
     Each recipe is one Dagster run of the same assets that the Dagster UI shows.
     """
-    from hex_assets.runs import RESET_HISTORY
+    from hex_assets.runs import RECONCILE, RESET_HISTORY
     from hex_assets.settings import LocationSettings
 
     console = Console()
     settings = LocationSettings.from_environment()
-    _validate(config, console)
+    recipes = _validate(config, console)
     settings = replace(settings, recipes=str(config))
-    run_config = RESET_HISTORY if reset_history else {}
-    runs = _run_all(settings, None, console, run_config)
+    if plan_file is not None:
+        if reset_history or reconcile:
+            _refuse("--plan-file goes with neither --reset-history nor --reconcile.")
+        runs = _apply_reviewed(settings, recipes, plan_file, console)
+    else:
+        ops: dict[str, Any] = {}
+        for wanted, run_config in ((reset_history, RESET_HISTORY), (reconcile, RECONCILE)):
+            ops |= run_config["ops"] if wanted else {}
+        runs = _run_all(settings, None, console, {"ops": ops})
     raise typer.Exit(Exit.DONE if all(run.succeeded for run in runs) else Exit.FAILED)
+
+
+@app.command()
+def plan(
+    config: RecipePath,
+    read: Annotated[
+        bool,
+        typer.Option(
+            "--read",
+            help="Read Hex and the warehouses first; by default the frames of the last run are "
+            "planned from.",
+        ),
+    ] = False,
+    reconcile: Annotated[
+        bool, typer.Option("--reconcile", help="As of `hex-assets ingest`.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="For machines: the plan as JSON, on standard output.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the plan here, for `hex-assets ingest --plan-file`.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Show what publishing would change in OpenMetadata; changes nothing there.
+
+    Exit code 3 when there is something to change.
+    """
+    from hex_assets.errors import HexAssetsError
+    from hex_assets.frame_files import SCHEMAS
+    from hex_assets.frames import OPENMETADATA_ENTITIES
+    from hex_assets.openmetadata.assets import plan_workspace
+    from hex_assets.openmetadata.plan_file import PlanFile, WorkspacePlan
+    from hex_assets.settings import LocationSettings
+    from hex_assets.summary import print_plan
+
+    console = Console(stderr=json)
+    recipes = _validate(config, console)
+    settings = replace(LocationSettings.from_environment(), recipes=str(config))
+    if read:
+        runs = _run_all(
+            settings, None, console, assets=SCHEMAS.keys() - {OPENMETADATA_ENTITIES.name}
+        )
+        if not all(run.succeeded for run in runs):
+            raise typer.Exit(Exit.FAILED)
+    plans = {}
+    for recipe in recipes.values():
+        name = recipe.service_name
+        try:
+            planned = plan_workspace(settings.storage, recipe, reconcile=reconcile)
+        except HexAssetsError as error:
+            Console(stderr=True).print(f"{name}: {error}", style="red", markup=False)
+            raise typer.Exit(Exit.FAILED) from error
+        plans[name] = WorkspacePlan.of(planned)
+        print_plan(console, name, plans[name])
+    file = PlanFile(workspaces=plans)
+    if json:
+        sys.stdout.write(file.as_json())
+    if out is not None:
+        out.write_text(file.as_json(), encoding="utf-8")
+    raise typer.Exit(Exit.CHANGES if any(one.sends for one in plans.values()) else Exit.DONE)
 
 
 @app.command()
@@ -230,6 +320,7 @@ def _run_all(
     home: Path | None,
     console: Console,
     run_config: Mapping[str, Any] | None = None,
+    assets: Collection[str] | None = None,
 ) -> list[WorkspaceRun]:
     from hex_assets.resources import Recipes
     from hex_assets.runs import dagster_instance, run_workspace
@@ -239,7 +330,37 @@ def _run_all(
     with dagster_instance(home) as instance:
         for workspace in Recipes(path=settings.recipes).workspaces():
             with printed_events(console, workspace) as event:
-                runs.append(run_workspace(settings, workspace, instance, event, run_config))
+                runs.append(run_workspace(settings, workspace, instance, event, run_config, assets))
+    print_summary(console, runs)
+    return runs
+
+
+def _apply_reviewed(
+    settings: LocationSettings, recipes: Mapping[str, Recipe], path: Path, console: Console
+) -> list[WorkspaceRun]:
+    from hex_assets.errors import RecipeError
+    from hex_assets.frames import OPENMETADATA_ENTITIES
+    from hex_assets.openmetadata.plan_file import PlanFile
+    from hex_assets.runs import dagster_instance, reviewed_plan, run_workspace
+    from hex_assets.summary import print_summary, printed_events
+
+    try:
+        plans = PlanFile.read(path).workspaces
+    except RecipeError as error:
+        _refuse(str(error))
+    workspaces = {recipe.service_name for recipe in recipes.values()}
+    if workspaces != set(plans):
+        _refuse(
+            f"{path} is a plan for {', '.join(sorted(plans))}, and the recipes are for "
+            f"{', '.join(sorted(workspaces))}."
+        )
+    runs = []
+    with dagster_instance() as instance:
+        for workspace, planned in plans.items():
+            with printed_events(console, workspace) as event:
+                config = reviewed_plan(planned.fingerprint)
+                assets = [OPENMETADATA_ENTITIES.name]
+                runs.append(run_workspace(settings, workspace, instance, event, config, assets))
     print_summary(console, runs)
     return runs
 

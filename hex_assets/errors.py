@@ -279,3 +279,13 @@ class ChangeUnreadable(HexAssetsError):
 
     def __str__(self) -> str:
         return f"{self.source} {self.problem}."
+
+
+class PlanOutdated(HexAssetsError):
+    """The world moved since a plan was made, so it is not applied."""
+
+    def __str__(self) -> str:
+        return (
+            "What would be done now is not what was reviewed: OpenMetadata, the frames or the "
+            "recipe changed since. Nothing was sent. Make and review a new plan."
+        )

@@ -331,10 +331,12 @@ EVIDENCE_DISAGREEMENTS = FrameSchema(
 OPENMETADATA_ENTITIES = FrameSchema(
     "openmetadata_entities",
     {
-        "kind": (pl.String, "service, classification, tag, dashboard, edge"),
+        "kind": (pl.String, "service, classification, tag, chart, dashboard, edge, usage"),
         "fqn": (pl.String, "fully qualified name; an edge reads 'table_fqn -> dashboard_fqn'"),
         "action": (pl.String, "create, update, unchanged, delete, restore, skip"),
         "reason": (pl.String, "why this action: changed fields, what was missing, which guard"),
         "outcome": (pl.String, "done, planned, unchanged, skipped: <why>, or failed: <error>"),
+        "before": (pl.String, "what is replaced, in short; empty when nothing is"),
+        "after": (pl.String, "what replaces it, in short; empty when nothing does"),
     },
 )

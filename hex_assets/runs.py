@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,15 @@ RESET_HISTORY: Mapping[str, Any] = {
     "ops": {"warehouse_query_history": {"config": {"reset_services": ["*"]}}}
 }
 """Run config that reads the query history of all services anew."""
+
+RECONCILE: Mapping[str, Any] = {"ops": {"openmetadata_entities": {"config": {"reconcile": True}}}}
+"""Run config that reads everything from OpenMetadata, whatever the last run left there."""
+
+
+def reviewed_plan(fingerprint: str) -> Mapping[str, Any]:
+    """Run config that applies the plan of this fingerprint, or nothing."""
+    return {"ops": {"openmetadata_entities": {"config": {"reviewed_plan": fingerprint}}}}
+
 
 Event = Callable[[str, str], None]
 """Called with a kind (``start``, ``done``, ``failed``, ``log``) and a text while a run goes on."""
@@ -76,11 +85,13 @@ def run_workspace(
     instance: dg.DagsterInstance,
     event: Event,
     run_config: Mapping[str, Any] | None = None,
+    assets: Collection[str] | None = None,
 ) -> WorkspaceRun:
     """Materialize every asset of one workspace in this process.
 
     Args:
         run_config: as the launchpad of the Dagster UI takes it.
+        assets: only these; what they need besides is taken from the frames of earlier runs.
     """
     with warnings.catch_warnings():
         # Dagster asks to resolve jobs anew although build_definitions just defined this one.
@@ -94,6 +105,7 @@ def run_workspace(
         instance=instance,
         run_config={**(run_config or {}), "loggers": {"terminal": {}}},
         raise_on_error=False,
+        asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
     )
     materialized = {
         event.asset_key.path[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -14,10 +15,17 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from hex_assets.connections import Check
+    from hex_assets.openmetadata.plan_file import WorkspacePlan
     from hex_assets.runs import WorkspaceRun
 
 _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
 _REASONS_SHOWN = 5
+_SIGNS = {
+    "create": ("+", "green"),
+    "restore": ("+", "green"),
+    "delete": ("-", "red"),
+    "skip": ("!", "dim"),
+}
 _NOT_REACHED = "-"
 _CHECKS = (
     *("_complete", "_present", "_few", "_published"),
@@ -55,6 +63,23 @@ def print_checks(console: Console, recipe: str, checks: Sequence[Check]) -> None
         )
         if check.advice:
             console.print(f"      {escape(check.advice)}", soft_wrap=True)
+
+
+def print_plan(console: Console, workspace: str, plan: WorkspacePlan) -> None:
+    """The changes as a diff: what, why, and what it was and will be."""
+    console.print(f"\n[bold]{escape(workspace)}[/]")
+    for change in plan.changes:
+        sign, style = _SIGNS.get(change.action, ("~", "yellow"))
+        line = f"{sign} {change.action} {change.kind} {change.fqn}"
+        console.print(f"[{style}]{escape(line)}[/]", soft_wrap=True)
+        console.print(f"    {escape(change.reason)}", style="dim", soft_wrap=True)
+        if change.before:
+            console.print(f"    [red]- {escape(change.before)}[/]", soft_wrap=True)
+        if change.after:
+            console.print(f"    [green]+ {escape(change.after)}[/]", soft_wrap=True)
+    counts = Counter(change.action for change in plan.changes)
+    told = ", ".join(f"{counts[action]} to {action}" for action in sorted(counts))
+    console.print(f"{told or 'nothing to change'}; {plan.unchanged} unchanged")
 
 
 def print_summary(console: Console, runs: Sequence[WorkspaceRun]) -> None:

@@ -50,6 +50,11 @@ class Location:
         section[last] = value
         file.write_text(yaml.safe_dump(recipe))
 
+    def catalog_writes(self) -> list[str]:
+        """What was sent to change the catalog's entities; the status of a run is none of them."""
+        sent = self.sandbox.catalog_faults.writes()
+        return [line for line in sent if not line.endswith("/pipelineStatus")]
+
     def catalog(self) -> dict[str, Any]:
         """All dashboards, tags and edges of the catalog, without ids, clocks and ports."""
         with httpx.Client(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_check_passes_on_the_sandbox_and_takes_a_folder(location: Location) -> N
     assert "hex_growth" in result.output
     assert "personal token" in result.output
     assert "workspace token" in result.output
-    assert location.sandbox.catalog_faults.writes() == []
+    assert location.catalog_writes() == []
 
 
 def test_check_says_what_to_do_about_a_wrong_token(location: Location) -> None:
@@ -88,7 +89,53 @@ def test_ingest_publishes_and_then_has_nothing_to_do(location: Location) -> None
     location.sandbox.catalog_faults.requests.clear()
     second = run("ingest", location.recipe_path(FINANCE))
     assert second.exit_code == 0
+    assert location.catalog_writes() == []
+
+
+def plan(config: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["plan", "-c", str(config), *options])
+
+
+def test_a_plan_is_shown_then_reviewed_then_applied(location: Location, tmp_path: Path) -> None:
+    config, file = location.recipe_path(FINANCE), tmp_path / "plan.json"
+    unread = plan(config)
+    assert unread.exit_code == 1
+    assert "hex-assets plan --read" in unread.output
+
+    shown = plan(config, "--read", "--out", str(file))
+    assert shown.exit_code == 3, shown.output
+    assert "+ create service hex_finance" in shown.output
     assert location.sandbox.catalog_faults.writes() == []
+
+    apply = ["ingest", "-c", str(config), "--plan-file", str(file)]
+    location.sandbox.hex_faults.requests.clear()
+    applied = CliRunner().invoke(app, apply)
+    assert applied.exit_code == 0, applied.output
+    assert location.sandbox.hex_faults.requests == []
+    assert location.catalog_writes() != []
+
+    location.sandbox.catalog_faults.requests.clear()
+    nothing = plan(config, "--json")
+    assert nothing.exit_code == 0
+    changes = json.loads(nothing.stdout)["workspaces"][FINANCE]["changes"]
+    assert {change["action"] for change in changes} == {"skip"}
+    again = CliRunner().invoke(app, apply)
+    assert again.exit_code == 1
+    assert "not what was reviewed" in again.output
+    assert location.catalog_writes() == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"workspaces": {}}'])
+def test_what_is_no_plan_for_the_recipe_is_refused(
+    location: Location, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text(content)
+    config = str(location.recipe_path(FINANCE))
+    result = CliRunner().invoke(app, ["ingest", "-c", config, "--plan-file", str(file)])
+    assert result.exit_code == 2
+    assert "plan" in result.output
+    assert location.sandbox.catalog_faults.requests == []
 
 
 @pytest.mark.parametrize(

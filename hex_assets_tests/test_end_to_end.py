@@ -34,7 +34,7 @@ def test_the_second_run_sends_no_write(location: Location) -> None:
     again = [location.run(GROWTH), location.run(FINANCE)]
 
     assert [run.failures for run in again] == [{}, {}]
-    assert location.sandbox.catalog_faults.writes() == []
+    assert location.catalog_writes() == []
     assert location.catalog() == published
     for run in again:
         assert set(run.frames["openmetadata_entities"].rows["outcome"]) <= {"unchanged"}
@@ -130,7 +130,7 @@ def test_a_500_on_page_2_leaves_the_catalog_and_names_page_status_and_trace(
         assert "page 2" in message
         assert "HTTP 500" in message
         assert "trace-injected" in message
-        assert location.sandbox.catalog_faults.writes() == []
+        assert location.catalog_writes() == []
         assert location.catalog() == published
 
 
@@ -206,7 +206,7 @@ def test_the_guard_holds_back_a_mass_deletion(location: Location) -> None:
 
     run = location.run(GROWTH)
 
-    assert location.sandbox.catalog_faults.writes() == []
+    assert location.catalog_writes() == []
     assert location.catalog() == published
     assert "deletionGuardPercent" in run.warnings["openmetadata_entities_published"]
 

@@ -1,13 +1,22 @@
 """Stage 4: what the catalog knows, and what is published to it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
 from hex_assets.connections import open_openmetadata
-from hex_assets.errors import PublishError
-from hex_assets.frames import CATALOG_TABLES, Frame
+from hex_assets.errors import FrameError, PublishError
+from hex_assets.frames import (
+    CATALOG_TABLES,
+    HEX_CELLS,
+    HEX_COMPONENT_IMPORTS,
+    HEX_PROJECTS,
+    LINEAGE_EDGES,
+    OPENMETADATA_ENTITIES,
+    Frame,
+    FrameSchema,
+)
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -19,6 +28,11 @@ from hex_assets.reporting import (
 )
 from hex_assets.resources import Recipes
 from hex_assets.storage import StoredFrames
+
+if TYPE_CHECKING:
+    from hex_assets.openmetadata.publish import Plan
+    from hex_assets.openmetadata.published import PublishedFiles
+    from hex_assets.recipe import Recipe
 
 _OWNERS = ["team:data-platform"]
 _POOL = "openmetadata_api"
@@ -47,35 +61,62 @@ def catalog_tables(
     )
 
 
+class PublishConfig(dg.Config):
+    """Settings of one run, for the launchpad.
+
+    Attributes:
+        reconcile: read everything from OpenMetadata, whatever the last run left there.
+        reviewed_plan: fingerprint of the only plan that may be applied (``hex-assets plan``).
+    """
+
+    reconcile: bool = False
+    reviewed_plan: str = ""
+
+
 @dg.asset(group_name="openmetadata", kinds={"openmetadata"}, owners=_OWNERS, pool=_POOL)
 def openmetadata_entities(
     context: dg.AssetExecutionContext,
     recipes: Recipes,
+    stored: StoredFrames,
+    config: PublishConfig,
     hex_projects: Frame,
+    hex_cells: Frame,
+    hex_component_imports: Frame,
+    catalog_tables: Frame,
     lineage_edges: Frame,
 ) -> dg.MaterializeResult[Frame]:
-    """Dashboards, tags and lineage edges of the workspace in OpenMetadata.
+    """Dashboards, charts, tags, lineage edges and usage of the workspace in OpenMetadata.
 
     Plans the difference between what Hex and the warehouses say and what the catalog holds, then
     sends only that. What people wrote in the catalog stays. Projects that left Hex are soft
     deleted after a complete read, and never more of them at once than the deletion guard allows.
     """
-    from hex_assets.openmetadata.publish import publish
+    from hex_assets.openmetadata.publish import Sources, publish
+    from hex_assets.openmetadata.run_status import reported_run
 
     recipe = recipes.recipe(context.partition_key)
-    with failures(), open_openmetadata(recipe) as client:
+    sources = Sources(hex_projects, lineage_edges, hex_cells, hex_component_imports, catalog_tables)
+    with (
+        failures(),
+        open_openmetadata(recipe) as client,
+        reported_run(client, recipe, context.run.run_id, context.log.warning) as report,
+    ):
         try:
             frame = publish(
                 client,
                 recipe,
-                hex_projects,
-                lineage_edges,
+                sources,
+                published_files(stored, context.partition_key),
+                reconcile=config.reconcile,
+                reviewed=config.reviewed_plan or None,
                 progress=log_progress(context.log.info, "Entities published"),
             )
         except PublishError as error:
+            report.published(error.frame)
             raise dg.Failure(
                 str(error), metadata=_metadata(error.frame), allow_retries=error.transient
             ) from error
+        report.published(frame)
     catalog = dg.MetadataValue.url(
         recipe.openmetadata.host_port.removesuffix("/").removesuffix("/api")
     )
@@ -88,7 +129,59 @@ def _metadata(frame: Frame) -> dict[str, Any]:
         "by_action": dg.MetadataValue.md(bars(counted(frame.rows, "action"))),
         "by_kind": dg.MetadataValue.md(bars(counted(frame.rows, "kind"))),
         "changes": dg.MetadataValue.md(
-            table(written, ["kind", "fqn", "action", "reason", "outcome"])
+            table(written, ["kind", "fqn", "action", "reason", "before", "after", "outcome"])
         ),
-        "written": dg.MetadataValue.int(written.filter(pl.col("outcome") == "done").height),
+        "written": dg.MetadataValue.int(
+            written.filter(pl.col("outcome").str.starts_with("done")).height
+        ),
     }
+
+
+def published_files(stored: StoredFrames, workspace: str) -> "PublishedFiles":
+    """Where the asset keeps what it left in OpenMetadata."""
+    from hex_assets.openmetadata.published import PublishedFiles
+
+    return PublishedFiles(
+        edges=stored.state_path(OPENMETADATA_ENTITIES.name, workspace),
+        views=stored.state_path("dashboard_views", workspace),
+    )
+
+
+def plan_workspace(storage: str, recipe: "Recipe", *, reconcile: bool = False) -> "Plan":
+    """Plan what publishing the frames of the last run would do.
+
+    Args:
+        storage: local path or object-store URL of the stored frames.
+
+    Raises:
+        FrameError: a frame has not been stored yet.
+        HexAssetsError: as ``plan_publication``.
+    """
+    from hex_assets.openmetadata.publish import Sources, plan_publication
+
+    stored, workspace = StoredFrames(root=storage), recipe.service_name
+
+    def last(schema: FrameSchema) -> Frame:
+        frame = stored.last(schema, workspace)
+        if frame is None:
+            raise FrameError(
+                f"there is no {schema.name} of {workspace} yet to plan from. Read Hex and the "
+                "warehouses first: hex-assets plan --read."
+            )
+        return frame
+
+    sources = Sources(
+        *(
+            last(schema)
+            for schema in (
+                HEX_PROJECTS,
+                LINEAGE_EDGES,
+                HEX_CELLS,
+                HEX_COMPONENT_IMPORTS,
+                CATALOG_TABLES,
+            )
+        )
+    )
+    files = published_files(stored, workspace)
+    with open_openmetadata(recipe) as client:
+        return plan_publication(client, recipe, sources, files, reconcile=reconcile)

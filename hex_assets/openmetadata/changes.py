@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hex_assets.openmetadata.models import LineageDetails
 
-Kind = Literal["service", "classification", "tag", "dashboard", "edge"]
+Kind = Literal["service", "classification", "tag", "chart", "dashboard", "edge", "usage"]
 Action = Literal["create", "update", "unchanged", "delete", "restore", "skip"]
 Key = tuple[Kind, str]
 
@@ -34,7 +34,7 @@ class PutTag:
 
 @dataclass(frozen=True)
 class Correction:
-    """What a PUT cannot do to an existing dashboard, so that it is done before the PUT.
+    """What a PUT cannot do to an existing dashboard or chart, so that it is done before the PUT.
 
     Before it, because the PUT stores the new ``sourceHash``: a run that dies between the two
     leaves the old one, and the next run does both again.
@@ -47,8 +47,8 @@ class Correction:
         drop_tags: labels to remove: a PUT only ever adds some.
     """
 
-    dashboard_id: str
-    dashboard_fqn: str
+    entity_id: str
+    entity_fqn: str
     deleted: bool
     describe: bool
     old_description: str | None
@@ -58,13 +58,36 @@ class Correction:
 
 @dataclass(frozen=True)
 class PutDashboard:
+    """PUT of a dashboard.
+
+    Attributes:
+        charts: fully qualified names of the charts of ours that it is to link.
+        in_bulk: a bulk request does the same; it would skip what has its ``sourceHash`` already.
+    """
+
     body: Mapping[str, Any]
     correction: Correction | None = None
+    in_bulk: bool = True
+    charts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PutChart:
+    """PUT of a chart; ``in_bulk`` as of a dashboard."""
+
+    body: Mapping[str, Any]
+    correction: Correction | None = None
+    in_bulk: bool = True
 
 
 @dataclass(frozen=True)
 class DeleteDashboard:
     dashboard_id: str
+
+
+@dataclass(frozen=True)
+class DeleteChart:
+    chart_id: str
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,44 @@ class PutEdge:
     details: LineageDetails
 
 
-Request = CreateService | PutClassification | PutTag | PutDashboard | DeleteDashboard | PutEdge
+@dataclass(frozen=True)
+class AddColumns:
+    """PATCH that gives somebody else's edge our column mappings beside its own."""
+
+    table_id: str
+    dashboard_id: str
+    details: LineageDetails
+
+
+@dataclass(frozen=True)
+class DeleteEdge:
+    table_id: str
+    dashboard_id: str
+
+
+@dataclass(frozen=True)
+class SetUsage:
+    """POST of one day's views, which replaces what was counted for that day."""
+
+    dashboard_fqn: str
+    date: str
+    count: int
+
+
+Put = PutDashboard | PutChart
+Request = (
+    CreateService
+    | PutClassification
+    | PutTag
+    | PutChart
+    | PutDashboard
+    | PutEdge
+    | AddColumns
+    | DeleteEdge
+    | DeleteChart
+    | DeleteDashboard
+    | SetUsage
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +149,8 @@ class Change:
         reason: why this action, in words.
         request: None when nothing is sent.
         needs: entities that must be there first.
+        before: what is replaced, in short; empty when nothing is.
+        after: what replaces it, in short.
     """
 
     kind: Kind
@@ -97,6 +159,8 @@ class Change:
     reason: str
     request: Request | None = None
     needs: tuple[Key, ...] = ()
+    before: str = ""
+    after: str = ""
 
     @property
     def key(self) -> Key:

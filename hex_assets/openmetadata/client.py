@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -19,6 +19,7 @@ from hex_assets.errors import (
     PermissionMissing,
     RateLimited,
     RequestError,
+    RequestRejected,
     ServerFailed,
     TokenRejected,
     UnreadableAnswer,
@@ -26,6 +27,8 @@ from hex_assets.errors import (
 from hex_assets.http import JsonApi, Retry
 from hex_assets.openmetadata.models import (
     Answer,
+    BulkResult,
+    Chart,
     Classification,
     Container,
     Dashboard,
@@ -43,7 +46,10 @@ from hex_assets.openmetadata.models import (
 
 Entity = TypeVar("Entity", bound=Answer)
 
-DASHBOARD_FIELDS = "owners,tags,charts,dataModels,dataProducts"
+Collection = Literal["dashboards", "charts"]
+
+_DASHBOARD_FIELDS = "owners,tags,charts,dataModels,dataProducts"
+_CHART_FIELDS = "owners,tags,dashboards,dataProducts"
 
 _SETTINGS = "workflowConfig.openMetadataServerConfig"
 _HINTS: Mapping[type[RequestError], str] = {
@@ -67,6 +73,9 @@ _HINTS: Mapping[type[RequestError], str] = {
     RateLimited: "Lower hexAssets.concurrency, or run at a quieter time.",
     ServerFailed: "OpenMetadata's own log tells why; the next run takes up where this one ended.",
 }
+
+_JSON_PATCH = "application/json-patch+json"
+_NO_SUCH_METHOD = (405, 501)
 
 _PAGE = 1000
 _TABLE_PAGE = 250
@@ -109,6 +118,7 @@ class OpenMetadataClient:
             sleep=sleep,
             transport=transport,
         )
+        self._has_bulk: bool | None = None
 
     def __enter__(self) -> OpenMetadataClient:
         return self
@@ -182,7 +192,7 @@ class OpenMetadataClient:
         """All teams that are not deleted."""
         return self._list("/v1/teams", Person, {"limit": _PAGE}, "listing teams")
 
-    # Dashboards
+    # Dashboards and charts
 
     def dashboards(self, service: str) -> list[Dashboard]:
         """All dashboards of the service, soft-deleted ones included.
@@ -190,39 +200,99 @@ class OpenMetadataClient:
         Args:
             service: fully qualified name of the service.
         """
-        params = {
-            "service": service,
-            "fields": DASHBOARD_FIELDS,
-            "include": "all",
-            "limit": _PAGE,
-        }
+        params = {**_of_service(service), "fields": _DASHBOARD_FIELDS}
         return self._list("/v1/dashboards", Dashboard, params, f"listing dashboards of {service}")
+
+    def dashboard_ids(self, service: str) -> dict[str, str]:
+        """Ids of all dashboards of the service, by fully qualified name."""
+        during = f"listing ids of the dashboards of {service}"
+        found = self._list("/v1/dashboards", Container, _of_service(service), during)
+        return {one.fully_qualified_name: one.id for one in found}
 
     def dashboard(self, fqn: str) -> Dashboard:
         """One dashboard that is not deleted, as it is now."""
         path = f"/v1/dashboards/name/{_segment(fqn)}"
-        return self._get(path, Dashboard, {"fields": DASHBOARD_FIELDS}, "reading a dashboard")
+        return self._get(path, Dashboard, {"fields": _DASHBOARD_FIELDS}, "reading a dashboard")
 
     def put_dashboard(self, body: Mapping[str, Any]) -> Dashboard:
         """Create the dashboard, or merge into the existing one, which restores a deleted one."""
         return self._send("PUT", "/v1/dashboards", body, Dashboard)
 
-    def patch_dashboard(
-        self, dashboard_id: str, operations: Sequence[Mapping[str, Any]]
-    ) -> Dashboard:
-        """Apply a JSON Patch (RFC 6902)."""
-        path = f"/v1/dashboards/{_segment(dashboard_id)}"
-        return self._send("PATCH", path, list(operations), Dashboard)
+    def charts(self, service: str) -> list[Chart]:
+        """All charts of the service, soft-deleted ones included."""
+        params = {**_of_service(service), "fields": _CHART_FIELDS}
+        return self._list("/v1/charts", Chart, params, f"listing charts of {service}")
 
-    def delete_dashboard(self, dashboard_id: str) -> None:
+    def chart(self, fqn: str) -> Chart:
+        """One chart that is not deleted, as it is now."""
+        path = f"/v1/charts/name/{_segment(fqn)}"
+        return self._get(path, Chart, {"fields": _CHART_FIELDS}, "reading a chart")
+
+    def put_chart(self, body: Mapping[str, Any]) -> Chart:
+        """Create the chart, or merge into the existing one, which restores a deleted one."""
+        return self._send("PUT", "/v1/charts", body, Chart)
+
+    def put_in_bulk(
+        self, collection: Collection, bodies: Sequence[Mapping[str, Any]]
+    ) -> BulkResult | None:
+        """PUT many at once; what came of each is in the answer.
+
+        Returns:
+            None if the server has no bulk requests (before about 1.11), or does not allow them.
+        """
+        if self._has_bulk is False:
+            return None
+        path = f"/v1/{collection}/bulk"
+        params = {"async": "false", "overrideMetadata": "false"}
+        try:
+            answer = self._api.call("PUT", path, params=params, json=list(bodies))
+        except (NotFound, PermissionMissing):
+            self._has_bulk = False
+            return None
+        except RequestRejected as error:
+            if error.status not in _NO_SUCH_METHOD:
+                raise
+            self._has_bulk = False
+            return None
+        self._has_bulk = True
+        return self._parsed(answer, BulkResult, f"PUT {path}", "")
+
+    def patch(
+        self, collection: Collection, entity_id: str, operations: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Apply a JSON Patch (RFC 6902)."""
+        path = f"/v1/{collection}/{_segment(entity_id)}"
+        self._api.call("PATCH", path, json=list(operations), content_type=_JSON_PATCH)
+
+    def delete(self, collection: Collection, entity_id: str) -> None:
         """Soft delete: hidden, with history and lineage kept."""
-        path = f"/v1/dashboards/{_segment(dashboard_id)}"
+        path = f"/v1/{collection}/{_segment(entity_id)}"
         params = {"recursive": "true", "hardDelete": "false"}
         self._api.call("DELETE", path, params=params)
 
-    def restore_dashboard(self, dashboard_id: str) -> Dashboard:
+    def restore(self, collection: Collection, entity_id: str) -> None:
         """Undo a soft delete."""
-        return self._send("PUT", "/v1/dashboards/restore", {"id": dashboard_id}, Dashboard)
+        self._api.call("PUT", f"/v1/{collection}/restore", json={"id": entity_id})
+
+    def set_usage(self, dashboard_fqn: str, date: str, count: int) -> None:
+        """Set the views of one day; a PUT in place of the POST would add to them."""
+        path = f"/v1/usage/dashboard/name/{_segment(dashboard_fqn)}"
+        self._api.call("POST", path, json={"date": date, "count": count})
+
+    # Runs
+
+    def ingestion_pipeline(self, fqn: str) -> bool:
+        """Whether the ingestion pipeline exists."""
+        path = f"/v1/services/ingestionPipelines/name/{_segment(fqn)}"
+        return self._find(path, Container) is not None
+
+    def put_ingestion_pipeline(self, body: Mapping[str, Any]) -> None:
+        self._api.call("PUT", "/v1/services/ingestionPipelines", json=body)
+
+    def put_pipeline_status(self, pipeline: str, body: Mapping[str, Any]) -> None:
+        """Record the state of one run of an ingestion pipeline, by its ``runId``."""
+        path = f"/v1/services/ingestionPipelines/{_segment(pipeline)}/pipelineStatus"
+        self._api.call("PUT", path, json=body)
 
     # Lineage
 
@@ -241,6 +311,13 @@ class OpenMetadataClient:
     def put_lineage(self, edge: Mapping[str, Any]) -> None:
         """Create the edge, or replace it and everything it says."""
         self._api.call("PUT", "/v1/lineage", json={"edge": edge})
+
+    def patch_lineage(
+        self, table_id: str, dashboard_id: str, operations: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Apply a JSON Patch to the details of an edge."""
+        path = f"/v1/lineage/table/{_segment(table_id)}/dashboard/{_segment(dashboard_id)}"
+        self._api.call("PATCH", path, json=list(operations), content_type=_JSON_PATCH)
 
     def delete_lineage(self, from_type: str, from_id: str, to_type: str, to_id: str) -> None:
         parts = (from_type, from_id, to_type, to_id)
@@ -322,8 +399,7 @@ class OpenMetadataClient:
         return self._parsed(answer, model, f"GET {path}", during)
 
     def _send(self, method: str, path: str, body: Any, model: type[Entity]) -> Entity:
-        kind = "application/json-patch+json" if method == "PATCH" else None
-        answer = self._api.call(method, path, json=body, content_type=kind)
+        answer = self._api.call(method, path, json=body)
         return self._parsed(answer, model, f"{method} {path}", "")
 
     def _parsed(self, answer: Any, model: type[Entity], request: str, during: str) -> Entity:
@@ -334,6 +410,10 @@ class OpenMetadataClient:
             where = ".".join(str(part) for part in first["loc"]) or "the body"
             detail = f"{model.__name__}: {where}: {first['msg']}"
             raise self._api.unreadable(request, 200, detail, during) from error
+
+
+def _of_service(service: str) -> dict[str, Any]:
+    return {"service": service, "include": "all", "limit": _PAGE}
 
 
 def _segment(text: str) -> str:

@@ -112,8 +112,8 @@ class Person(Answer):
     team_type: str | None = None
 
 
-class Dashboard(Answer):
-    """A dashboard with the fields that a PUT could change or lose."""
+class Published(Answer):
+    """What a dashboard and a chart have in common: the fields that a PUT could change or lose."""
 
     id: str
     name: str
@@ -122,14 +122,22 @@ class Dashboard(Answer):
     description: Text = None
     source_url: str | None = None
     source_hash: str | None = None
-    project: str | None = None
-    dashboard_type: str | None = None
     deleted: bool = False
     owners: References = ()
     tags: Labels = ()
+    data_products: Links = ()
+
+
+class Dashboard(Published):
+    project: str | None = None
+    dashboard_type: str | None = None
     charts: Links = ()
     data_models: Links = ()
-    data_products: Links = ()
+
+
+class Chart(Published):
+    chart_type: str | None = None
+    dashboards: Links = ()
 
 
 class Container(Answer):
@@ -192,6 +200,21 @@ class Lineage(Answer):
 
 class LineageEdge(Answer):
     edge: LineageDetails
+
+
+class BulkRow(Answer):
+    """What a bulk request says of one of its rows; ``request`` is the fully qualified name."""
+
+    request: str
+    message: str | None = None
+
+
+BulkRows = Annotated[tuple[BulkRow, ...], BeforeValidator(_none_is_empty)]
+
+
+class BulkResult(Answer):
+    success_request: BulkRows = ()
+    failed_request: BulkRows = ()
 
 
 class Paging(Answer):

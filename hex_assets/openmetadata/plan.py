@@ -1,36 +1,42 @@
 """The difference between what OpenMetadata should hold and what it holds; pure, no IO.
 
-Ours are: the dashboards of our service that are named like a Hex project, the ``Automated`` tags
-of our classifications on them, and edges into them with source ``DashboardLineage``. Everything
-else is somebody else's and stays.
+Ours are: the dashboards of our service that are named like a Hex project, the charts that carry
+our ``sourceHash``, the ``Automated`` tags of our classifications on both, and edges into our
+dashboards that say so (``PUBLISHED_BY``). Everything else is somebody else's and stays.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.actual import Actual, PlanOptions
 from hex_assets.openmetadata.changes import (
-    Action,
+    AddColumns,
     Change,
     CreateService,
+    DeleteChart,
     DeleteDashboard,
+    DeleteEdge,
     Key,
     PutClassification,
     PutEdge,
     PutTag,
 )
-from hex_assets.openmetadata.dashboards import existing_dashboard, new_dashboard
-from hex_assets.openmetadata.desired import (
-    CLASSIFICATIONS,
+from hex_assets.openmetadata.charts import PUBLISHED_BY, is_chart_name, owner_of_chart
+from hex_assets.openmetadata.desired import CLASSIFICATIONS
+from hex_assets.openmetadata.entities import (
     Desired,
+    DesiredChart,
     DesiredDashboard,
     DesiredEdge,
     DesiredTag,
 )
-from hex_assets.openmetadata.models import DashboardService, LineageDetails
+from hex_assets.openmetadata.models import Chart, ColumnLineage, DashboardService, LineageDetails
+from hex_assets.openmetadata.publications import existing_publication, new_publication
+from hex_assets.openmetadata.source_hash import SourceHash
 
 DELETION_GUARD = "hexAssets.deletionGuardPercent"
 """Named by the reason of every deletion that the guard holds back."""
@@ -40,24 +46,36 @@ EDGE_SOURCE = "DashboardLineage"
 _PROJECT_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def make_plan(
-    desired: Desired, actual: Actual, complete: bool, options: PlanOptions
-) -> tuple[Change, ...]:
-    """One change per entity, in an order in which they can be sent.
+@dataclass(frozen=True)
+class Completeness:
+    """What was read to its end; nothing is deleted on the strength of a part.
 
-    Args:
-        complete: whether all projects of the workspace were read; nothing is deleted else.
+    Attributes:
+        projects: all projects of the workspace.
+        lineage: all evidence of which tables are read.
     """
+
+    projects: bool = True
+    lineage: bool = True
+
+
+def make_plan(
+    desired: Desired, actual: Actual, complete: Completeness, options: PlanOptions
+) -> tuple[Change, ...]:
+    """One change per entity, in an order in which they can be sent."""
     tags = desired.tags if options.include_tags else ()
     tag_changes = [_tag_change(tag, actual) for tag in tags]
     usable = {change.fqn for change in tag_changes if change.action != "skip"}
-    published = {dashboard.project_id for dashboard in desired.dashboards}
+    published = {dashboard.name for dashboard in desired.dashboards}
     return (
         _service_change(desired.service, actual.service),
         *_classification_changes(tags, actual),
         *tag_changes,
-        *(_dashboard_change(one, desired, usable, actual, options) for one in desired.dashboards),
+        *(_publication(one, desired, usable, actual, options) for one in desired.charts),
+        *(_publication(one, desired, usable, actual, options) for one in desired.dashboards),
         *(_edge_change(edge, desired, published, actual, options) for edge in desired.edges),
+        *_ended_edges(desired, published, actual, complete, options),
+        *_chart_deletions(desired, published, actual, complete, options),
         *_deletions(desired, published, actual, complete, options),
     )
 
@@ -108,8 +126,8 @@ def _tag_change(tag: DesiredTag, actual: Actual) -> Change:
     return Change("tag", tag.fqn, "unchanged", "exists")
 
 
-def _dashboard_change(
-    wanted: DesiredDashboard,
+def _publication(
+    wanted: DesiredDashboard | DesiredChart,
     desired: Desired,
     usable_tags: set[str],
     actual: Actual,
@@ -118,10 +136,15 @@ def _dashboard_change(
     service = fqn.quote(desired.service)
     tags = [tag for tag in wanted.tags if tag in usable_tags]
     owner = actual.owners.get(wanted.owner_email.casefold()) if wanted.owner_email else None
-    stored = actual.dashboards.get(wanted.project_id)
+    name = fqn.encode(wanted.name)
+    stored = (
+        actual.dashboards.get(name)
+        if isinstance(wanted, DesiredDashboard)
+        else actual.charts.get(name)
+    )
     if stored is None:
-        return new_dashboard(wanted, service, tags, owner)
-    return existing_dashboard(wanted, service, tags, owner, stored, options)
+        return new_publication(wanted, service, tags, owner)
+    return existing_publication(wanted, service, tags, owner, stored, options)
 
 
 def _edge_change(
@@ -133,37 +156,67 @@ def _edge_change(
 ) -> Change:
     """Compare one edge; a Manual edge, or one of another source, is never overwritten."""
     stored = actual.dashboards.get(wanted.project_id)
-    dashboard_fqn = (
-        stored.fully_qualified_name if stored else desired.dashboard_fqn(wanted.project_id)
-    )
+    dashboard_fqn = stored.fully_qualified_name if stored else desired.fqn_of(wanted.project_id)
     edge_fqn = f"{wanted.table_fqn} -> {dashboard_fqn}"
     if wanted.project_id not in published:
         why = desired.not_published.get(wanted.project_id, "was not among the projects read")
         return Change("edge", edge_fqn, "skip", f"its project {why}")
     found = actual.edges.get((wanted.table_id, stored.id)) if stored else None
+    needs: tuple[Key, ...] = (("dashboard", dashboard_fqn),)
     if found is not None and found.source != EDGE_SOURCE:
-        reason = f"an edge with source {found.source} is there already and stays"
-        return Change("edge", edge_fqn, "skip", reason)
-    details = _edge_details(wanted, found, options)
-    if details == found:
+        return _edge_of_another(
+            wanted, edge_fqn, desired, found, stored.id if stored else "", needs
+        )
+    details = _edge_details(wanted, desired, found, options)
+    if found is not None and details == normal(found):
         return Change("edge", edge_fqn, "unchanged", wanted.description)
     request = PutEdge(wanted.table_id, dashboard_fqn, stored.id if stored else None, details)
+    after = _edge_in_short(details)
     if found is None:
-        action: Action = "create"
-        reason = wanted.description
-    else:
-        action = "update"
-        changed = [
-            name
-            for name in LineageDetails.model_fields
-            if getattr(details, name) != getattr(found, name)
-        ]
-        reason = f"changed: {', '.join(changed)}"
-    return Change("edge", edge_fqn, action, reason, request, (("dashboard", dashboard_fqn),))
+        return Change("edge", edge_fqn, "create", wanted.description, request, needs, after=after)
+    before = normal(found)
+    changed = [
+        name
+        for name in LineageDetails.model_fields
+        if getattr(details, name) != getattr(before, name)
+    ]
+    reason = f"changed: {', '.join(changed)}"
+    return Change("edge", edge_fqn, "update", reason, request, needs, _edge_in_short(found), after)
+
+
+def _edge_of_another(
+    wanted: DesiredEdge,
+    edge_fqn: str,
+    desired: Desired,
+    found: LineageDetails,
+    dashboard_id: str,
+    needs: tuple[Key, ...],
+) -> Change:
+    """Somebody else's edge keeps all it has, and gets our columns beside its own."""
+    stays = f"an edge with source {found.source} is there already and stays"
+    mappings = _mappings(wanted, desired, found, keep_theirs=True)
+    if not wanted.columns or mappings == normal(found).columns_lineage:
+        return Change("edge", edge_fqn, "skip", stays)
+    details = found.model_copy(update={"columns_lineage": mappings})
+    return Change(
+        "edge",
+        edge_fqn,
+        "update",
+        f"{stays}; our columns are added to it",
+        AddColumns(wanted.table_id, dashboard_id, details),
+        needs,
+        _edge_in_short(found),
+        _edge_in_short(details),
+    )
+
+
+def _edge_in_short(details: LineageDetails) -> str:
+    columns = len({column for one in details.columns_lineage for column in one.from_columns})
+    return f"{columns} columns"
 
 
 def _edge_details(
-    wanted: DesiredEdge, found: LineageDetails | None, options: PlanOptions
+    wanted: DesiredEdge, desired: Desired, found: LineageDetails | None, options: PlanOptions
 ) -> LineageDetails:
     """What the edge is to say; a stored statement that is still among the evidence is kept."""
     before = found or LineageDetails(source=EDGE_SOURCE)
@@ -174,16 +227,140 @@ def _edge_details(
         source=EDGE_SOURCE,
         sql_query=sql,
         description=wanted.description,
-        columns_lineage=() if options.override_lineage else before.columns_lineage,
+        columns_lineage=_mappings(
+            wanted, desired, before, keep_theirs=not options.override_lineage
+        ),
         pipeline=before.pipeline,
     )
+
+
+def normal(details: LineageDetails) -> LineageDetails:
+    """The same with its mappings in order, which says nothing."""
+    return details.model_copy(update={"columns_lineage": _in_order(details.columns_lineage)})
+
+
+def _mappings(
+    wanted: DesiredEdge, desired: Desired, before: LineageDetails, *, keep_theirs: bool
+) -> tuple[ColumnLineage, ...]:
+    """Our column mappings, and those to targets that are not charts of ours."""
+    theirs = [one for one in before.columns_lineage if keep_theirs and not _to_our_chart(one)]
+    ours = [
+        ColumnLineage(from_columns=columns, to_column=desired.fqn_of(chart))
+        for chart, columns in wanted.columns.items()
+    ]
+    return _in_order([*theirs, *ours])
+
+
+def _in_order(mappings: Sequence[ColumnLineage]) -> tuple[ColumnLineage, ...]:
+    ordered = (
+        one.model_copy(update={"from_columns": tuple(sorted(one.from_columns))}) for one in mappings
+    )
+    return tuple(sorted(ordered, key=lambda one: (one.to_column or "", one.from_columns)))
+
+
+def _to_our_chart(mapping: ColumnLineage) -> bool:
+    try:
+        return is_chart_name(fqn.split(mapping.to_column or "")[-1])
+    except ValueError:
+        return False
+
+
+def _ended_edges(
+    desired: Desired,
+    published: set[str],
+    actual: Actual,
+    complete: Completeness,
+    options: PlanOptions,
+) -> Iterator[Change]:
+    """Edges into published dashboards that nothing shows any more."""
+    live = {
+        one.id: one
+        for name, one in actual.dashboards.items()
+        if name in published and not one.deleted
+    }
+    wanted = {(edge.table_id, edge.project_id) for edge in desired.edges}
+    ours = {
+        ends: details
+        for ends, details in actual.edges.items()
+        if ends[1] in live and _goes_without_evidence(details, options)
+    }
+    ended = [ends for ends in ours if (ends[0], live[ends[1]].name.lower()) not in wanted]
+    held_back = _held_back(
+        "edges", len(ended), len(ours), complete.projects and complete.lineage, options
+    )
+    for table_id, dashboard_id in sorted(ended):
+        table = actual.names.get(table_id, table_id)
+        edge_fqn = f"{table} -> {live[dashboard_id].fully_qualified_name}"
+        before = _edge_in_short(ours[table_id, dashboard_id])
+        reason = "no evidence shows it any more"
+        if held_back:
+            yield Change("edge", edge_fqn, "skip", f"{reason}; {held_back}", before=before)
+        else:
+            request = DeleteEdge(table_id, dashboard_id)
+            yield Change("edge", edge_fqn, "delete", reason, request, before=before)
+
+
+def _goes_without_evidence(details: LineageDetails, options: PlanOptions) -> bool:
+    if details.source != EDGE_SOURCE:
+        return False
+    return options.override_lineage or (details.description or "").endswith(PUBLISHED_BY)
+
+
+def _chart_deletions(
+    desired: Desired,
+    published: set[str],
+    actual: Actual,
+    complete: Completeness,
+    options: PlanOptions,
+) -> Iterator[Change]:
+    """Soft deletions of charts whose cell has no lineage any more, or whose component is gone.
+
+    The charts of a project that is not published go, or stay, with its dashboard.
+    """
+    wanted = {fqn.encode(chart.name) for chart in desired.charts}
+    live = {name: one for name, one in actual.charts.items() if _is_our_live_chart(one)}
+    leaving = {
+        name: one
+        for name, one in sorted(live.items())
+        if name not in wanted and _may_go(name, desired, published)
+    }
+    if not options.mark_deleted_charts:
+        held_back = "kept because markDeletedCharts is false"
+    else:
+        held_back = _held_back(
+            "charts", len(leaving), len(live), complete.projects and complete.lineage, options
+        )
+    for name, chart in leaving.items():
+        component = owner_of_chart(name) == name
+        reason = "its component left Hex" if component else "its cell has no lineage any more"
+        title = chart.display_name or ""
+        if held_back:
+            reason = f"{reason}; {held_back}"
+            yield Change("chart", chart.fully_qualified_name, "skip", reason, before=title)
+        else:
+            request = DeleteChart(chart.id)
+            yield Change(
+                "chart", chart.fully_qualified_name, "delete", reason, request, before=title
+            )
+
+
+def _is_our_live_chart(chart: Chart) -> bool:
+    ours = is_chart_name(chart.name) and SourceHash.parse(chart.source_hash) is not None
+    return ours and not chart.deleted
+
+
+def _may_go(chart: str, desired: Desired, published: set[str]) -> bool:
+    owner = owner_of_chart(chart)
+    if owner != chart:
+        return owner in published
+    return owner in desired.leaving or owner not in desired.not_published
 
 
 def _deletions(
     desired: Desired,
     published: set[str],
     actual: Actual,
-    complete: bool,
+    complete: Completeness,
     options: PlanOptions,
 ) -> Iterator[Change]:
     """Soft deletions of what left Hex, all or none of them."""
@@ -198,8 +375,11 @@ def _deletions(
         for name, dashboard in unpublished.items()
         if name in desired.leaving or name not in desired.not_published
     }
-    unseen = "is gone from Hex" if complete else "was not among the projects read"
-    held_back = _held_back(len(leaving), len(live), complete, options)
+    unseen = "is gone from Hex" if complete.projects else "was not among the projects read"
+    if not options.mark_deleted_dashboards:
+        held_back = "kept because markDeletedDashboards is false"
+    else:
+        held_back = _held_back("dashboards", len(leaving), len(live), complete.projects, options)
     for name, dashboard in unpublished.items():
         why = desired.not_published.get(name, unseen)
         if name not in leaving:
@@ -213,16 +393,15 @@ def _deletions(
             yield Change("dashboard", dashboard.fully_qualified_name, "delete", why, request)
 
 
-def _held_back(leaving: int, live: int, complete: bool, options: PlanOptions) -> str:
-    """Why nothing may be deleted; empty if it may."""
-    if not options.mark_deleted_dashboards:
-        return "kept because markDeletedDashboards is false"
+def _held_back(what: str, leaving: int, live: int, complete: bool, options: PlanOptions) -> str:
+    """Why none of them may be deleted; empty if they may."""
     if not complete:
-        return "kept because not all projects could be read"
+        unread = "projects" if what == "dashboards" else "projects and evidence"
+        return f"kept because not all {unread} could be read"
     if leaving * 100 > options.deletion_guard_percent * live:
         return (
-            f"kept because {leaving} of {live} dashboards would be deleted at once, more than the "
-            f"{options.deletion_guard_percent:g} % of {DELETION_GUARD}. If they really left Hex, "
+            f"kept because {leaving} of {live} {what} would be deleted at once, more than the "
+            f"{options.deletion_guard_percent:g} % of {DELETION_GUARD}. If they really are gone, "
             "raise workflowConfig.config.hexAssets.deletionGuardPercent for one run"
         )
     return ""

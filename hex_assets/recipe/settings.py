@@ -53,6 +53,13 @@ class HexAssetsSettings(Section):
         le=100,
         description="Delete nothing when more than this share of the dashboards would go.",
     )
+    reconcile_days: int = Field(
+        default=7,
+        ge=0,
+        le=365,
+        description="Days for which the edges that a run left in OpenMetadata are taken to be "
+        "there still; then they are read again. 0: in every run.",
+    )
     hex_org_id: str | None = Field(
         default=None,
         description="Id of the Hex workspace for links, if the token may not ask for it itself.",

@@ -144,16 +144,22 @@ class DashboardMetadata(Section):
     )
     override_lineage: bool = Field(
         default=False,
-        description="Let an edge of ours hold only what the last run showed; else statement "
-        "and columns of earlier runs are kept.",
+        description="Let an edge into our dashboards hold only what the last run showed, and "
+        "remove edges of OpenMetadata's connector that it did not; else they are kept.",
     )
-    chart_filter_pattern: FilterPattern | None = no_effect(None)
+    chart_filter_pattern: FilterPattern | None = Field(
+        default=None, description="Which components and cells become charts, by title or label."
+    )
     data_model_filter_pattern: FilterPattern | None = no_effect(None)
     query_parser_config: QueryParserConfig | None = no_effect(None)
     mark_deleted_data_models: bool = no_effect(True)
-    mark_deleted_charts: bool = no_effect(True)
+    mark_deleted_charts: bool = Field(
+        default=True,
+        description="Soft delete charts whose cell has no lineage any more, or whose component "
+        "left Hex.",
+    )
     include_draft_dashboard: bool = no_effect(True)
-    include_usage: bool = no_effect(True)
+    include_usage: bool = Field(default=True, description="Publish the views of each day.")
 
     @field_validator("project_filter_pattern", mode="before")
     @classmethod
@@ -511,4 +517,9 @@ class Recipe(Section):
         The pattern of ``sourceConfig`` decides, else that of the connection, else all are.
         """
         pattern = self.source_config.dashboard_filter_pattern or self.hex.dashboard_filter_pattern
+        return pattern is None or pattern.keeps(title)
+
+    def publishes_chart(self, title: str) -> bool:
+        """Whether a component or cell of this title becomes a chart."""
+        pattern = self.source_config.chart_filter_pattern
         return pattern is None or pattern.keeps(title)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FaultKind = Literal["status", "delay", "reset", "garbage", "act"]
+FaultKind = Literal["status", "delay", "reset", "garbage", "act", "lost"]
 
 
 @dataclass
@@ -81,6 +81,9 @@ class FaultInjector:
         elif fault.kind == "act":
             fault.act()
             await self._app(scope, receive, send)
+        elif fault.kind == "lost":
+            await self._app(scope, receive, _nowhere)
+            raise ConnectionResetError("injected loss of an answer")
         elif fault.kind == "reset":
             await _answer(send, 200, {"content-length": "1000"}, '{"cut": ', more=True)
             raise ConnectionResetError("injected reset")
@@ -89,6 +92,10 @@ class FaultInjector:
         else:
             headers = {"content-type": "application/json", **fault.headers}
             await _answer(send, fault.status, headers, fault.body)
+
+
+async def _nowhere(message: Message) -> None:
+    del message
 
 
 async def _answer(

@@ -145,7 +145,7 @@ def test_an_answer_of_another_shape_is_unreadable(body: Any, where: str) -> None
 
 def test_a_patch_is_sent_as_one(catalog: Catalog) -> None:
     handler, seen = answers({"id": "1", "name": "d", "fullyQualifiedName": "hex.d"})
-    client(handler).patch_dashboard("1", [{"op": "remove", "path": "/tags/0"}])
+    client(handler).patch("dashboards", "1", [{"op": "remove", "path": "/tags/0"}])
     assert seen[0].headers["content-type"] == "application/json-patch+json"
     assert json.loads(seen[0].content) == [{"op": "remove", "path": "/tags/0"}]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hex_assets.errors import PublishError
 from hex_assets.frames import Frame
-from hex_assets.openmetadata.publish import publish
+from hex_assets.openmetadata.publish import Sources, publish
 from hex_assets.sandbox.faults import Fault
 from hex_assets_tests.openmetadata.catalogs import JWT, Catalog, Stage
 from hex_assets_tests.openmetadata.workspaces import (
@@ -57,16 +57,16 @@ def after(catalog: Catalog) -> tuple[Frame, Frame]:
 def publish_before(catalog: Catalog) -> None:
     """Catalogue what is before, with the third project soft deleted."""
     with catalog.client() as client:
-        publish(client, CAREFUL, projects(project(3)), edges())
-        publish(client, CAREFUL, *before(catalog))
+        publish(client, CAREFUL, Sources(projects(project(3)), edges()))
+        publish(client, CAREFUL, Sources(*before(catalog)))
 
 
 def finished(catalog: Catalog) -> Any:
     """What the catalog holds once ``after`` was published; publishing again sends nothing."""
     with catalog.client() as client:
-        publish(client, CAREFUL, *after(catalog))
+        publish(client, CAREFUL, Sources(*after(catalog)))
         catalog.faults.requests.clear()
-        publish(client, CAREFUL, *after(catalog))
+        publish(client, CAREFUL, Sources(*after(catalog)))
     assert catalog.faults.writes() == []
     return catalog.content()
 
@@ -78,7 +78,7 @@ def undisturbed(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple
         publish_before(catalog)
         catalog.faults.requests.clear()
         with catalog.client() as client:
-            publish(client, CAREFUL, *after(catalog))
+            publish(client, CAREFUL, Sources(*after(catalog)))
         writes = len(catalog.faults.writes())
         return finished(catalog), writes
 
@@ -116,7 +116,7 @@ def die_after(catalog: Catalog, writes: int, way: Literal["reset", "status", "ki
         fault = Fault("(PUT|POST|PATCH|DELETE) ", kind=way, nth=writes + 1, times=None)
         catalog.faults.faults.append(fault)
     with catalog.client(jwt) as client, pytest.raises((PublishError, Killed)):
-        publish(client, CAREFUL, *after(catalog))
+        publish(client, CAREFUL, Sources(*after(catalog)))
     catalog.faults.faults.clear()
 
 
@@ -127,9 +127,9 @@ def test_answers_that_get_lost_do_no_harm(
     end, _ = undisturbed
     with stage.catalog(tmp_path / "catalog.sqlite", lose_answers=True) as catalog:
         with catalog.client(attempts=2) as client:
-            publish(client, CAREFUL, projects(project(3)), edges())
-            publish(client, CAREFUL, *before(catalog))
-            publish(client, CAREFUL, *after(catalog))
+            publish(client, CAREFUL, Sources(projects(project(3)), edges()))
+            publish(client, CAREFUL, Sources(*before(catalog)))
+            publish(client, CAREFUL, Sources(*after(catalog)))
         assert len(catalog.slept) > 12
         assert finished(catalog) == end
 
@@ -288,16 +288,16 @@ def test_any_two_workspaces_converge_and_people_keep_what_they_wrote(
         stage.catalog(tmp_path / f"{next(fresh)}.sqlite", **switches) as catalog,
         catalog.client() as client,
     ):
-        publish(client, by, projects(*first), lineage_of(catalog, links))
+        publish(client, by, Sources(projects(*first), lineage_of(catalog, links)))
         stays = people_edit(catalog, edits)
 
         now, edges_now = projects(*second), lineage_of(catalog, more_links)
-        publish(client, by, now, edges_now)
+        publish(client, by, Sources(now, edges_now))
         for name, kept in stays.items():
             assert_stays(catalog, name, kept)
 
         catalog.faults.requests.clear()
-        frame = publish(client, by, now, edges_now)
+        frame = publish(client, by, Sources(now, edges_now))
         assert catalog.faults.writes() == []
         assert set(frame.rows["action"]) <= {"unchanged", "skip"}
         live = {one["name"] for one in catalog.dashboards() if not one["deleted"]}

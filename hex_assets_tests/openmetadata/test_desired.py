@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 import pytest
 
 from hex_assets.errors import RecipeError
-from hex_assets.openmetadata.desired import Desired, LifeCycle, desired_state
+from hex_assets.openmetadata.desired import desired_state
+from hex_assets.openmetadata.entities import Desired, LifeCycle
 from hex_assets.openmetadata.source_hash import SourceHash, digest
 from hex_assets_tests.openmetadata.workspaces import (
     CREATED,
@@ -27,10 +28,10 @@ def desired(*rows: dict[str, object], edge_rows: tuple[dict[str, object], ...] =
 @pytest.mark.parametrize(
     ("over", "why", "leaves"),
     [
-        ({"type": "COMPONENT"}, "is a COMPONENT in Hex", False),
+        ({"type": "MODEL"}, "is a MODEL in Hex", False),
         ({"archived_at": CREATED}, "was archived in Hex on 2026-03-01", True),
         ({"trashed_at": CREATED}, "was trashed in Hex on 2026-03-01", True),
-        ({"type": "COMPONENT", "trashed_at": CREATED}, "is a COMPONENT in Hex", False),
+        ({"type": "COMPONENT", "trashed_at": CREATED}, "was trashed in Hex on 2026-03-01", True),
         ({"title": "tmp 1"}, "is filtered out by dashboardFilterPattern", False),
     ],
 )
@@ -89,7 +90,8 @@ def test_edges_of_cells_become_one_edge_of_the_project() -> None:
     first = found.edges[0]
     assert first.statements == ("SELECT 2", "SELECT 1")
     assert first.description == (
-        "Read by this Hex project, as shown by new_kind and the warehouse's query history."
+        "Read by this Hex project, as shown by new_kind and the warehouse's query history. "
+        "Published by hex-assets."
     )
 
 
@@ -100,7 +102,7 @@ def test_a_service_name_that_openmetadata_cannot_have_is_refused() -> None:
 
 def test_a_service_name_with_a_dot_is_quoted() -> None:
     found = desired_state("my.hex", projects().rows, edges().rows)
-    assert found.dashboard_fqn("abc") == '"my.hex".abc'
+    assert found.fqn_of("abc") == '"my.hex".abc'
 
 
 def test_a_later_view_on_the_same_day_is_not_significant() -> None:

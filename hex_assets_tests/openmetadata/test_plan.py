@@ -16,8 +16,7 @@ from hex_assets.openmetadata.changes import (
     PutEdge,
     PutTag,
 )
-from hex_assets.openmetadata.dashboards import correction_patch
-from hex_assets.openmetadata.desired import Desired, DesiredDashboard, DesiredEdge, DesiredTag
+from hex_assets.openmetadata.entities import Desired, DesiredDashboard, DesiredEdge, DesiredTag
 from hex_assets.openmetadata.models import (
     Classification,
     Dashboard,
@@ -26,7 +25,8 @@ from hex_assets.openmetadata.models import (
     LineageDetails,
     Tag,
 )
-from hex_assets.openmetadata.plan import DELETION_GUARD, make_plan
+from hex_assets.openmetadata.plan import DELETION_GUARD, Completeness, make_plan
+from hex_assets.openmetadata.publications import correction_patch
 from hex_assets.openmetadata.source_hash import SourceHash, digest
 from hex_assets_tests.openmetadata.workspaces import project_id
 
@@ -78,7 +78,7 @@ def plan(
     dashboards = {} if found is None else {ONE: Dashboard.model_validate(found)}
     state = Actual(service=SERVICE, dashboards=dashboards, owners=OWNERS, **actual)
     desired = Desired("hex", _tags_of(hex_says), (hex_says,))
-    changes = make_plan(desired, state, True, options or PlanOptions())
+    changes = make_plan(desired, state, Completeness(), options or PlanOptions())
     (change,) = [change for change in changes if change.kind == "dashboard"]
     return change
 
@@ -407,7 +407,9 @@ def test_a_tag_is_made_before_it_is_used_unless_it_is_disabled(
         "hex", (DesiredTag("HexStatus", "A", "A", "-"),), (replace(HEX, tags=("HexStatus.A",)),)
     )
     actual = Actual(service=SERVICE, classifications=known, tags=tags)
-    changes = {change.key: change for change in make_plan(desired, actual, True, PlanOptions())}
+    changes = {
+        change.key: change for change in make_plan(desired, actual, Completeness(), PlanOptions())
+    }
     assert changes["tag", "HexStatus.A"].action == action
     assert ("tags" in body(changes["dashboard", f"hex.{ONE}"])) is labelled
 
@@ -423,7 +425,7 @@ def test_an_encoded_tag_shows_its_own_name() -> None:
     tag = DesiredTag("HexStatus", "a__reserved__colon__b", "a::b", "Told.")
     (change,) = [
         change
-        for change in make_plan(Desired("hex", (tag,)), Actual(), True, PlanOptions())
+        for change in make_plan(Desired("hex", (tag,)), Actual(), Completeness(), PlanOptions())
         if change.kind == "tag"
     ]
     assert isinstance(change.request, PutTag)
@@ -437,11 +439,11 @@ def test_an_encoded_tag_shows_its_own_name() -> None:
 
 
 def test_the_service_is_created_only_if_it_is_missing() -> None:
-    missing = make_plan(Desired("my.hex"), Actual(), True, PlanOptions())
+    missing = make_plan(Desired("my.hex"), Actual(), Completeness(), PlanOptions())
     assert [(one.fqn, one.action, one.request) for one in missing] == [
         ('"my.hex"', "create", CreateService("my.hex"))
     ]
-    there = make_plan(Desired("hex"), Actual(service=SERVICE), True, PlanOptions())
+    there = make_plan(Desired("hex"), Actual(service=SERVICE), Completeness(), PlanOptions())
     assert [(one.action, one.request) for one in there] == [("unchanged", None)]
 
 
@@ -463,7 +465,7 @@ def edge_change(
     dashboards = {ONE: Dashboard.model_validate(stored())}
     actual = Actual(service=SERVICE, dashboards=dashboards, owners=OWNERS, edges=edges)
     whole = Desired(**{"service": "hex", "dashboards": (HEX,), "edges": (wanted,), **desired})
-    changes = make_plan(whole, actual, True, options or PlanOptions())
+    changes = make_plan(whole, actual, Completeness(), options or PlanOptions())
     (change,) = [change for change in changes if change.kind == "edge"]
     return change
 
@@ -574,12 +576,12 @@ def deletions(
     bodies += more.values()
     dashboards = {one["name"]: Dashboard.model_validate(one) for one in bodies}
     actual = Actual(service=SERVICE, dashboards=dashboards, owners=OWNERS)
-    changes = make_plan(desired, actual, complete, options or PlanOptions())
+    changes = make_plan(desired, actual, Completeness(complete), options or PlanOptions())
     return [change for change in changes if change.kind == "dashboard"]
 
 
 def keeping(*numbers: int, **over: Any) -> Desired:
-    dashboards = tuple(replace(HEX, project_id=project_id(number)) for number in numbers)
+    dashboards = tuple(replace(HEX, name=project_id(number)) for number in numbers)
     return Desired(**{"service": "hex", "dashboards": dashboards, **over})
 
 

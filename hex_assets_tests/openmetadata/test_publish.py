@@ -12,7 +12,13 @@ import httpx
 import polars as pl
 import pytest
 
-from hex_assets.errors import ConnectionFailed, PublishError, RecipeError, TokenRejected
+from hex_assets.errors import (
+    ConnectionFailed,
+    PlanOutdated,
+    PublishError,
+    RecipeError,
+    TokenRejected,
+)
 from hex_assets.frames import Frame
 from hex_assets.http import Retry
 from hex_assets.openmetadata.actual import PlanOptions
@@ -20,11 +26,12 @@ from hex_assets.openmetadata.apply import apply_plan
 from hex_assets.openmetadata.changes import Change, PutDashboard
 from hex_assets.openmetadata.client import OpenMetadataClient
 from hex_assets.openmetadata.desired import desired_state
-from hex_assets.openmetadata.plan import DELETION_GUARD, make_plan
-from hex_assets.openmetadata.publish import publish, read_actual
+from hex_assets.openmetadata.plan import DELETION_GUARD, Completeness, make_plan
+from hex_assets.openmetadata.publish import Sources, plan_publication, publish, read_actual
 from hex_assets.sandbox.faults import Fault
 from hex_assets_tests.openmetadata.catalogs import JWT, Catalog, Stage
 from hex_assets_tests.openmetadata.workspaces import (
+    CREATED,
     edge,
     edges,
     project,
@@ -40,7 +47,8 @@ EDITED_LATER = datetime(2026, 11, 2, tzinfo=timezone.utc)
 
 def run(catalog: Catalog, hex_projects: Frame, lineage: Frame | None = None, **over: Any) -> Frame:
     with catalog.client() as client:
-        return publish(client, over.pop("by", recipe()), hex_projects, lineage or edges(), **over)
+        sources = Sources(hex_projects, lineage or edges())
+        return publish(client, over.pop("by", recipe()), sources, **over)
 
 
 def writes(catalog: Catalog) -> list[str]:
@@ -110,7 +118,7 @@ def test_a_workspace_arrives_whole(catalog: Catalog) -> None:
     assert "query history and the SQL" not in details["description"]
     assert details["description"] == (
         "Read by this Hex project, as shown by the SQL of its cells and the warehouse's query "
-        "history."
+        "history. Published by hex-assets."
     )
     assert [owner["name"] for owner in catalog.dashboard(project_id(2))["owners"]] == ["ben.o"]
     assert catalog.dashboard(project_id(3))["owners"] == []
@@ -147,13 +155,23 @@ def test_only_what_changed_is_sent(catalog: Catalog) -> None:
     assert catalog.dashboard(project_id(2))["sourceUrl"] == "https://app.hex.tech/elsewhere"
 
 
-def test_a_dry_run_sends_nothing_and_says_what_it_would(catalog: Catalog) -> None:
+def test_a_plan_sends_nothing_and_says_what_publishing_would(catalog: Catalog) -> None:
     hex_projects, lineage = rich_workspace(catalog)
-    frame = run(catalog, hex_projects, lineage, dry_run=True)
+    with catalog.client() as client:
+        planned = plan_publication(client, recipe(), Sources(hex_projects, lineage))
     assert writes(catalog) == []
-    assert set(frame.rows["outcome"]) == {"planned"}
-    done = run(catalog, hex_projects, lineage)
-    assert done.rows.drop("outcome").equals(frame.rows.drop("outcome"))
+    assert set(planned.frame.rows["outcome"]) == {"planned"}
+    done = run(catalog, hex_projects, lineage, reviewed=planned.fingerprint)
+    assert done.rows.drop("outcome").equals(planned.frame.rows.drop("outcome"))
+
+
+def test_what_is_not_what_was_reviewed_is_not_sent(catalog: Catalog) -> None:
+    hex_projects, lineage = rich_workspace(catalog)
+    with catalog.client() as client:
+        planned = plan_publication(client, recipe(), Sources(hex_projects, lineage))
+    with pytest.raises(PlanOutdated, match="Nothing was sent"):
+        run(catalog, projects(project(1)), lineage, reviewed=planned.fingerprint)
+    assert writes(catalog) == []
 
 
 def test_a_title_a_bot_may_not_change_is_sent_once(catalog: Catalog) -> None:
@@ -422,7 +440,7 @@ def test_a_group_owns_by_its_address_if_no_user_has_it() -> None:
     owners = ("ana@X", "Growth@x", "all@x")
     hex_projects = projects(*(project(n, owner_email=who) for n, who in enumerate(owners)))
     desired = desired_state("hex", hex_projects.rows, edges().rows)
-    actual = read_actual(client, desired, PlanOptions(include_tags=False))
+    actual, _ = read_actual(client, desired, PlanOptions(include_tags=False), CREATED)
     assert {email: (who.type, who.id) for email, who in actual.owners.items()} == {
         "ana@x": ("user", "u1"),
         "growth@x": ("team", "t1"),
@@ -433,6 +451,7 @@ def test_an_edge_that_says_nothing_about_itself_is_not_ours() -> None:
     dashboard = {"id": "d", "name": ONE, "fullyQualifiedName": f"hex.{ONE}"}
     bodies = {
         "dashboardServices/name/hex": {"id": "s", "name": "hex", "serviceType": "Hex"},
+        "v1/charts": {"data": [], "paging": {"total": 0}},
         "v1/dashboards": {"data": [dashboard], "paging": {"total": 1}},
         "v1/users": {"data": [], "paging": {"total": 0}},
         "v1/teams": {"data": [], "paging": {"total": 0}},
@@ -451,7 +470,8 @@ def test_an_edge_that_says_nothing_about_itself_is_not_ours() -> None:
     )
     options = PlanOptions(include_tags=False)
     desired = desired_state("hex", projects(project(1)).rows, edges(edge(1, ORDERS, "t")).rows)
-    changes = make_plan(desired, read_actual(client, desired, options), True, options)
+    actual, _ = read_actual(client, desired, options, CREATED)
+    changes = make_plan(desired, actual, Completeness(), options)
     (change,) = [change for change in changes if change.kind == "edge"]
     assert (change.action, change.request) == ("skip", None)
 
@@ -462,7 +482,7 @@ def test_a_token_that_expires_midway_stops_the_run_and_the_next_one_completes_it
     hex_projects, lineage = rich_workspace(catalog)
     tokens = iter([JWT] * 8)
     with pytest.raises(PublishError) as caught, catalog.client(lambda: next(tokens, "old")) as om:
-        publish(om, recipe({"concurrency": 1}), hex_projects, lineage)
+        publish(om, recipe({"concurrency": 1}), Sources(hex_projects, lineage))
     assert isinstance(caught.value.__cause__, TokenRejected)
     assert "jwtToken" in str(caught.value)
     assert not caught.value.transient
@@ -477,7 +497,7 @@ def test_a_token_that_expires_midway_stops_the_run_and_the_next_one_completes_it
 
 def test_a_token_rejected_while_reading_sends_nothing(catalog: Catalog) -> None:
     with pytest.raises(TokenRejected), catalog.client(lambda: "wrong") as client:
-        publish(client, recipe(), projects(project(1)), edges())
+        publish(client, recipe(), Sources(projects(project(1)), edges()))
     assert writes(catalog) == []
 
 
@@ -495,7 +515,7 @@ def test_a_rate_limit_is_waited_for(catalog: Catalog) -> None:
     catalog.slept = Storm()
     catalog.faults.faults.append(limit)
     with catalog.client(attempts=5) as client:
-        frame = publish(client, recipe(), hex_projects, lineage)
+        frame = publish(client, recipe(), Sources(hex_projects, lineage))
     assert catalog.slept == [7.0, 7.0, 7.0]
     assert set(frame.rows["outcome"]) == {"done"}
     assert time.monotonic() - began < 15
@@ -569,9 +589,10 @@ def test_reads_stay_few(catalog: Catalog) -> None:
     lineage = edges(*(edge(n % 40, *tables[n // 40 * 3 + n % 3]) for n in range(100)))
     run(catalog, hex_projects, lineage)
     sent = catalog.faults.requests
-    assert len(sent) - len(catalog.faults.writes()) == 3
-    assert len(catalog.faults.writes()) == 1 + 1 + 1 + 40 + 100
+    # The service, classifications, users, and after the bulk request the ids of dashboards.
+    assert len(sent) - len(catalog.faults.writes()) == 4
+    assert len(catalog.faults.writes()) == 1 + 1 + 1 + 1 + 100
     sent.clear()
     run(catalog, hex_projects, lineage)
     assert catalog.faults.writes() == []
-    assert len(sent) == 5 + 40
+    assert len(sent) == 6 + 40  # the listings, and without files the lineage of each

@@ -6,6 +6,7 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hex_assets.sandbox.catalog.activity import Pipelines, Usage
 from hex_assets.sandbox.catalog.entities import Entities, Page
 from hex_assets.sandbox.catalog.kinds import KINDS, Kind
 from hex_assets.sandbox.catalog.lineage import End, Lineage
@@ -91,6 +93,7 @@ def create_catalog(
     knows_hex: bool = True,
     refuse_unknown_columns: bool = False,
     bulk: bool = True,
+    array_statuses: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
     """An OpenMetadata-compatible catalog; everything it holds is in one SQLite file.
@@ -105,6 +108,7 @@ def create_catalog(
         refuse_unknown_columns: unknown columns in lineage are refused with 400, as in about 1.7
             to 1.9, instead of dropped without a word.
         bulk: whether PUT ``/bulk`` is served (since about 1.11); else 405.
+        array_statuses: ``pipelineStatuses`` is a list, as since 2.0.
         clock: seconds since the epoch.
     """
     store = Store(database)
@@ -126,6 +130,7 @@ def create_catalog(
         routes += _entity_routes(kind, entities, bulk)
     routes += _lineage_routes(Lineage(store, policy, clock))
     routes += _search_routes(store)
+    routes += _activity_routes(Usage(store), Pipelines(store, array_statuses))
     return Starlette(
         routes=[_route("/", "GET", page_handler), Mount("/api/v1", routes=routes)],
         middleware=[Middleware(_Gate, jwt=jwt)],
@@ -285,6 +290,61 @@ def _lineage_routes(lineage: Lineage) -> list[BaseRoute]:
         ("/{type}/{id}", "GET", around),
     ]
     return [_route(f"/lineage{path}", method, handler) for path, method, handler in lines]
+
+
+def _activity_routes(usage: Usage, pipelines: Pipelines) -> list[BaseRoute]:
+    def set_usage(call: Call) -> Response:
+        answer = usage.report(*call.end(), call.body, add=False)
+        return JSONResponse(answer, status_code=201)
+
+    def add_usage(call: Call) -> Response:
+        answer = usage.report(*call.end(), call.body, add=True)
+        return JSONResponse(answer, status_code=201)
+
+    def read_usage(call: Call) -> Response:
+        try:
+            last = date.fromisoformat(call.query.get("date") or date.today().isoformat())
+        except ValueError:
+            raise Refused(400, "query param date is no date") from None
+        return JSONResponse(usage.read(*call.end(), last, call.number("days", 1)))
+
+    def put_pipeline(call: Call) -> Response:
+        pipeline, created = pipelines.put(call.body)
+        return JSONResponse(pipeline, status_code=201 if created else 200)
+
+    def get_pipeline(call: Call) -> Response:
+        return JSONResponse(pipelines.get(call.path["fqn"]))
+
+    def put_status(call: Call) -> Response:
+        return JSONResponse(pipelines.put_status(call.path["fqn"], call.body), status_code=201)
+
+    def get_status(call: Call) -> Response:
+        status = pipelines.status(call.path["fqn"], call.path["run_id"])
+        return Response(status_code=204) if status is None else JSONResponse(status)
+
+    def list_statuses(call: Call) -> Response:
+        return JSONResponse(pipelines.statuses(call.path["fqn"]))
+
+    def put_progress(call: Call) -> Response:
+        del call
+        return Response()
+
+    pipeline = "/services/ingestionPipelines"
+    lines: list[tuple[str, str, Handler]] = [
+        ("/usage/{type}/name/{fqn}", "POST", set_usage),
+        ("/usage/{type}/name/{fqn}", "PUT", add_usage),
+        ("/usage/{type}/name/{fqn}", "GET", read_usage),
+        ("/usage/{type}/{id}", "POST", set_usage),
+        ("/usage/{type}/{id}", "PUT", add_usage),
+        ("/usage/{type}/{id}", "GET", read_usage),
+        (pipeline, "PUT", put_pipeline),
+        (f"{pipeline}/name/{{fqn}}", "GET", get_pipeline),
+        (f"{pipeline}/progress/{{fqn}}/{{run_id}}", "PUT", put_progress),
+        (f"{pipeline}/{{fqn}}/pipelineStatus", "PUT", put_status),
+        (f"{pipeline}/{{fqn}}/pipelineStatus", "GET", list_statuses),
+        (f"{pipeline}/{{fqn}}/pipelineStatus/{{run_id}}", "GET", get_status),
+    ]
+    return [_route(path, method, handler) for path, method, handler in lines]
 
 
 def _search_routes(store: Store) -> list[BaseRoute]:

@@ -6,6 +6,7 @@ unknown key, a missing field or a value outside its enumeration is a validation 
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from typing import Annotated, Any, Literal, TypeVar
@@ -252,6 +253,56 @@ class AddLineage(Wire):
 
 class RestoreEntity(Wire):
     id: UUID
+
+
+class DailyCount(Wire):
+    date: datetime.date
+    count: int = Field(ge=0)
+
+
+class CreateIngestionPipelineRequest(Wire):
+    name: EntityName
+    pipelineType: Literal["metadata", "usage", "lineage", "profiler", "dbt"]
+    sourceConfig: Json
+    airflowConfig: Json
+    service: EntityReference
+    displayName: str | None = None
+    description: str | None = None
+    loggerLevel: Literal["INFO", "DEBUG", "ERROR", "WARNING"] | None = None
+    raiseOnError: bool | None = None
+    enableStreamableLogs: bool | None = None
+    owners: list[EntityReference] | None = None
+
+
+class StepFailure(Wire):
+    name: str
+    error: str
+    stackTrace: str | None = None
+
+
+class StepSummary(Wire):
+    name: str
+    records: int | None = None
+    updated_records: int | None = None
+    warnings: int | None = None
+    errors: int | None = None
+    filtered: int | None = None
+    failures: list[StepFailure] | None = None
+    progress: Json | None = None
+    operationMetrics: Json | None = None
+    sourceTimeMs: float | None = None
+    sinkTimeMs: float | None = None
+
+
+class PipelineStatus(Wire):
+    runId: UUID
+    pipelineState: Literal["queued", "running", "success", "partialSuccess", "failed", "stopped"]
+    startDate: int | None = None
+    timestamp: int | None = None
+    endDate: int | None = None
+    status: list[StepSummary] | None = None
+    config: Json | None = None
+    metadata: Json | None = None
 
 
 Body = TypeVar("Body", bound=Wire)

@@ -45,6 +45,22 @@ CREATE TABLE IF NOT EXISTS edge (
     PRIMARY KEY (from_id, to_id)
 );
 CREATE INDEX IF NOT EXISTS edge_backwards ON edge (to_id);
+CREATE TABLE IF NOT EXISTS usage (
+    entity_id TEXT NOT NULL REFERENCES entity (id) ON DELETE CASCADE,
+    date TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (entity_id, date)
+);
+CREATE TABLE IF NOT EXISTS pipeline (
+    fqn TEXT PRIMARY KEY,
+    document TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS pipeline_status (
+    fqn TEXT NOT NULL REFERENCES pipeline (fqn) ON DELETE CASCADE,
+    run_id TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (fqn, run_id)
+);
 """
 
 _COLUMNS = "id, type, name, fqn, deleted, document"
@@ -235,6 +251,41 @@ class Rows:
     def delete_edge(self, from_id: str, to_id: str) -> None:
         self._connection.execute(
             "DELETE FROM edge WHERE from_id = ? AND to_id = ?", (from_id, to_id)
+        )
+
+    def usage(self, entity_id: str) -> dict[str, int]:
+        """Count by day, as an ISO date."""
+        query = "SELECT date, count FROM usage WHERE entity_id = ? ORDER BY date"
+        return dict(self._connection.execute(query, (entity_id,)).fetchall())
+
+    def save_usage(self, entity_id: str, date: str, count: int) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO usage (entity_id, date, count) VALUES (?, ?, ?)",
+            (entity_id, date, count),
+        )
+
+    def pipeline(self, fqn: str) -> Json | None:
+        query = "SELECT document FROM pipeline WHERE fqn = ?"
+        found = self._connection.execute(query, (fqn,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def save_pipeline(self, fqn: str, document: Json) -> None:
+        self._connection.execute(
+            "INSERT INTO pipeline (fqn, document) VALUES (?, ?) ON CONFLICT (fqn)"
+            " DO UPDATE SET document = excluded.document",
+            (fqn, json.dumps(document)),
+        )
+
+    def statuses(self, pipeline: str) -> list[Json]:
+        """Of all runs of the pipeline, the one told first coming first."""
+        query = "SELECT document FROM pipeline_status WHERE fqn = ? ORDER BY rowid"
+        return [json.loads(row[0]) for row in self._connection.execute(query, (pipeline,))]
+
+    def save_status(self, pipeline: str, run_id: str, status: Json) -> None:
+        self._connection.execute(
+            "INSERT INTO pipeline_status (fqn, run_id, document) VALUES (?, ?, ?)"
+            " ON CONFLICT (fqn, run_id) DO UPDATE SET document = excluded.document",
+            (pipeline, run_id, json.dumps(status)),
         )
 
     def _entities(self, query: str, arguments: Sequence[object]) -> Iterator[Entity]:

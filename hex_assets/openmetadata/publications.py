@@ -1,4 +1,4 @@
-"""How one project and its dashboard are brought together.
+"""How one dashboard or chart, and what Hex says of it, are brought together.
 
 OpenMetadata merges a PUT by rules that differ between a bot and a person and between versions.
 Requests here hold the wanted end state of every field, also of those that are not ours, so that
@@ -11,22 +11,29 @@ that a server did not heed is not repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.actual import PlanOptions
-from hex_assets.openmetadata.changes import Change, Correction, Key, PutDashboard
-from hex_assets.openmetadata.desired import CLASSIFICATIONS, DesiredDashboard
-from hex_assets.openmetadata.models import Dashboard, EntityReference, TagLabel
+from hex_assets.openmetadata.changes import Change, Correction, Key, PutChart, PutDashboard
+from hex_assets.openmetadata.charts import is_chart_name
+from hex_assets.openmetadata.desired import CLASSIFICATIONS
+from hex_assets.openmetadata.entities import DesiredChart, DesiredDashboard
+from hex_assets.openmetadata.models import Chart, Dashboard, EntityReference, Published, TagLabel
 from hex_assets.openmetadata.source_hash import SourceHash, digest
 
+Wanted = DesiredDashboard | DesiredChart
 
-def new_dashboard(
-    wanted: DesiredDashboard, service: str, tags: Sequence[str], owner: EntityReference | None
+_SHOWN = 80
+"""Characters of a value before or after that a plan shows."""
+
+
+def new_publication(
+    wanted: Wanted, service: str, tags: Sequence[str], owner: EntityReference | None
 ) -> Change:
-    """Create the dashboard.
+    """Create the dashboard or chart.
 
     Args:
         service: fully qualified name of the dashboard service.
@@ -39,30 +46,32 @@ def new_dashboard(
         "description": wanted.description,
         "sourceUrl": wanted.url,
         "owners": [_reference(owner)] if owner else None,
+        **_new_links(wanted, service),
     }
     return Change(
-        "dashboard",
-        f"{service}.{fqn.quote(fqn.encode(wanted.project_id))}",
+        _kind(wanted),
+        fqn_of(service, wanted.name),
         "create",
         "does not exist" + _owner_note(wanted, owner),
-        PutDashboard(_without_none(body)),
-        _needs(service, tags),
+        _put(wanted, service, _without_none(body), None, in_bulk=True),
+        _needs(wanted, service, tags),
+        after=wanted.title,
     )
 
 
-def existing_dashboard(
-    wanted: DesiredDashboard,
+def existing_publication(
+    wanted: Wanted,
     service: str,
     tags: Sequence[str],
     owner: EntityReference | None,
-    stored: Dashboard,
+    stored: Dashboard | Chart,
     options: PlanOptions,
 ) -> Change:
-    """Update or restore the dashboard, or leave it if a request would change nothing.
+    """Update or restore it, or leave it if a request would change nothing.
 
     Args:
         tags: labels it should have, of tags that exist or are about to.
-        stored: the dashboard as listed, soft deleted or not.
+        stored: as listed, soft deleted or not.
     """
     known = SourceHash.parse(stored.source_hash)
     said = _source_hash(wanted, owner, known)
@@ -73,10 +82,14 @@ def existing_dashboard(
     changed = _changed_fields(end, stored)
     if new_tags or dropped:
         changed.append("tags")
+    now_linked, to_link = _links_before_and_after(wanted, service, stored)
+    if set(now_linked) != set(to_link):
+        changed.append("charts")
     notes = _kept(wanted, end) + _owner_note(wanted, owner)
+    kind = _kind(wanted)
     if not changed and stored.source_hash == str(said) and not stored.deleted:
         reason = "nothing differs" + notes
-        return Change("dashboard", stored.fully_qualified_name, "unchanged", reason)
+        return Change(kind, stored.fully_qualified_name, "unchanged", reason)
     body = {
         **_body(wanted, service, new_tags, said),
         "name": stored.name,
@@ -84,10 +97,8 @@ def existing_dashboard(
         "description": end.description,
         "sourceUrl": end.url,
         "owners": [_reference(one) for one in end.owners] if "owners" in changed else None,
-        **links(stored),
         "dataProducts": [link.fully_qualified_name for link in stored.data_products] or None,
-        "project": stored.project,
-        "dashboardType": stored.dashboard_type,
+        **_kept_fields(wanted, service, stored),
     }
     describe = "description" in changed and stored.description is not None
     correction = Correction(
@@ -102,28 +113,52 @@ def existing_dashboard(
     needed = stored.deleted or describe or bool(dropped)
     reasons = ["is back in Hex"] if stored.deleted else []
     reasons += _why(changed, known, said)
+    before, after = _in_short(changed, end, stored, (now_linked, to_link), (dropped, new_tags))
     return Change(
-        "dashboard",
+        kind,
         stored.fully_qualified_name,
         "restore" if stored.deleted else "update",
         "; ".join(reasons) + notes,
-        PutDashboard(_without_none(body), correction if needed else None),
-        _needs(service, tags),
+        _put(
+            wanted,
+            service,
+            _without_none(body),
+            correction if needed else None,
+            in_bulk=stored.source_hash != str(said),
+        ),
+        _needs(wanted, service, tags),
+        before,
+        after,
     )
 
 
-def links(dashboard: Dashboard) -> dict[str, Any]:
-    """Its live charts and data models, which a request has to repeat or they are removed."""
+def fqn_of(service: str, name: str) -> str:
+    """Of a dashboard or chart; the service is quoted already."""
+    return f"{service}.{fqn.quote(fqn.encode(name))}"
+
+
+def links(dashboard: Dashboard, ours: Sequence[str]) -> dict[str, Any]:
+    """The live charts and data models, which a request has to repeat or they are removed.
+
+    Args:
+        ours: fully qualified names of the charts of ours that are to be linked; those of others
+            stay.
+    """
+    others = [
+        link.fully_qualified_name
+        for link in dashboard.charts
+        if not link.deleted and not _is_ours(link.fully_qualified_name)
+    ]
     return {
-        "charts": [link.fully_qualified_name for link in dashboard.charts if not link.deleted],
+        "charts": [*others, *ours],
         "dataModels": [
             link.fully_qualified_name for link in dashboard.data_models if not link.deleted
         ],
     }
 
 
-def correction_patch(correction: Correction, now: Dashboard) -> list[dict[str, Any]]:
-    """The JSON Patch of a correction, against the dashboard as it is now.
+def correction_patch(correction: Correction, now: Published) -> list[dict[str, Any]]:
+    """The JSON Patch of a correction, against the dashboard or chart as it is now.
 
     Everything it takes away is tested first, so that a patch which somebody's edit overtakes
     fails as a whole.
@@ -146,8 +181,63 @@ def correction_patch(correction: Correction, now: Dashboard) -> list[dict[str, A
     return operations
 
 
+def _kind(wanted: Wanted) -> Literal["dashboard", "chart"]:
+    return "dashboard" if isinstance(wanted, DesiredDashboard) else "chart"
+
+
+def _put(
+    wanted: Wanted,
+    service: str,
+    body: Mapping[str, Any],
+    correction: Correction | None,
+    *,
+    in_bulk: bool,
+) -> PutDashboard | PutChart:
+    in_bulk = in_bulk and correction is None
+    if isinstance(wanted, DesiredDashboard):
+        return PutDashboard(body, correction, in_bulk, _linked(wanted, service))
+    return PutChart(body, correction, in_bulk)
+
+
+def _linked(wanted: DesiredDashboard, service: str) -> tuple[str, ...]:
+    return tuple(fqn_of(service, name) for name in wanted.charts)
+
+
+def _new_links(wanted: Wanted, service: str) -> dict[str, Any]:
+    if isinstance(wanted, DesiredDashboard):
+        return {"charts": list(_linked(wanted, service)) or None}
+    return {"chartType": wanted.chart_type}
+
+
+def _kept_fields(wanted: Wanted, service: str, stored: Dashboard | Chart) -> dict[str, Any]:
+    """Fields of its kind, of which a PUT without them would lose some."""
+    if isinstance(wanted, DesiredDashboard) and isinstance(stored, Dashboard):
+        return {
+            **links(stored, _linked(wanted, service)),
+            "project": stored.project,
+            "dashboardType": stored.dashboard_type,
+        }
+    if isinstance(wanted, DesiredChart) and isinstance(stored, Chart):
+        live = [link.fully_qualified_name for link in stored.dashboards if not link.deleted]
+        return {"chartType": stored.chart_type or wanted.chart_type, "dashboards": live or None}
+    raise TypeError(f"a {type(stored).__name__} cannot be a {type(wanted).__name__}")
+
+
+def _links_before_and_after(
+    wanted: Wanted, service: str, stored: Dashboard | Chart
+) -> tuple[list[str], list[str]]:
+    if not (isinstance(wanted, DesiredDashboard) and isinstance(stored, Dashboard)):
+        return [], []
+    before = [link.fully_qualified_name for link in stored.charts if not link.deleted]
+    return before, links(stored, _linked(wanted, service))["charts"]
+
+
+def _is_ours(chart_fqn: str) -> bool:
+    return is_chart_name(fqn.split(chart_fqn)[-1])
+
+
 def _source_hash(
-    wanted: DesiredDashboard, owner: EntityReference | None, known: SourceHash | None
+    wanted: Wanted, owner: EntityReference | None, known: SourceHash | None
 ) -> SourceHash:
     """What Hex says now; an owner it does not name leaves the one it named before."""
     no_owner = known.owner if known else digest(None)
@@ -161,7 +251,7 @@ def _source_hash(
 
 @dataclass(frozen=True)
 class _EndState:
-    """Values the dashboard is to have after the change."""
+    """Values it is to have after the change."""
 
     title: str
     description: str | None
@@ -170,9 +260,9 @@ class _EndState:
 
 
 def _end_state(
-    wanted: DesiredDashboard,
+    wanted: Wanted,
     owner: EntityReference | None,
-    stored: Dashboard,
+    stored: Published,
     known: SourceHash | None,
     options: PlanOptions,
 ) -> _EndState:
@@ -233,7 +323,7 @@ def _settled_owners(
     return tuple(owner if digest(one.id) == known else one for one in own)
 
 
-def _changed_fields(end: _EndState, stored: Dashboard) -> list[str]:
+def _changed_fields(end: _EndState, stored: Published) -> list[str]:
     own = [one.id for one in stored.owners if not one.inherited and not one.deleted]
     pairs = {
         "displayName": (end.title, stored.display_name or ""),
@@ -244,7 +334,7 @@ def _changed_fields(end: _EndState, stored: Dashboard) -> list[str]:
     return [name for name, (after, before) in pairs.items() if after != before]
 
 
-def _kept(wanted: DesiredDashboard, end: _EndState) -> str:
+def _kept(wanted: Wanted, end: _EndState) -> str:
     """A note on what OpenMetadata has differently from Hex and keeps."""
     kept = [
         name
@@ -285,19 +375,61 @@ def _dropped_tags(labels: Sequence[TagLabel], wanted: Sequence[str]) -> frozense
     )
 
 
-def _needs(service: str, tags: Sequence[str]) -> tuple[Key, ...]:
-    return ("service", service), *(("tag", tag) for tag in tags)
+def _needs(wanted: Wanted, service: str, tags: Sequence[str]) -> tuple[Key, ...]:
+    charts = _linked(wanted, service) if isinstance(wanted, DesiredDashboard) else ()
+    return (
+        ("service", service),
+        *(("tag", tag) for tag in tags),
+        *(("chart", chart) for chart in charts),
+    )
 
 
-def _owner_note(wanted: DesiredDashboard, owner: EntityReference | None) -> str:
+def _in_short(
+    changed: Sequence[str],
+    end: _EndState,
+    stored: Published,
+    charts: tuple[Sequence[str], Sequence[str]],
+    tags: tuple[Iterable[str], Iterable[str]],
+) -> tuple[str, str]:
+    """The changed fields before and after, for people to compare.
+
+    Args:
+        charts: links before and after.
+        tags: labels that go, and that come.
+    """
+    pairs = {
+        "displayName": (stored.display_name, end.title),
+        "description": (stored.description, end.description),
+        "sourceUrl": (stored.source_url, end.url),
+        "owners": (_names(stored.owners), _names(end.owners)),
+        "tags": (", ".join(sorted(tags[0])), ", ".join(sorted(tags[1]))),
+        "charts": (
+            f"{len(charts[0])} linked",
+            f"{len(charts[1])} linked",
+        ),
+    }
+    return (
+        "; ".join(f"{name}: {_cut(pairs[name][0])}" for name in changed),
+        "; ".join(f"{name}: {_cut(pairs[name][1])}" for name in changed),
+    )
+
+
+def _cut(text: str | None) -> str:
+    flat = " ".join((text or "-").split())
+    return flat if len(flat) <= _SHOWN else f"{flat[: _SHOWN - 1]}…"
+
+
+def _names(owners: Iterable[EntityReference]) -> str:
+    return ", ".join(one.name or one.id for one in owners)
+
+
+def _owner_note(wanted: Wanted, owner: EntityReference | None) -> str:
     return "; its owner has no user in OpenMetadata" if wanted.owner_email and not owner else ""
 
 
-def _body(
-    wanted: DesiredDashboard, service: str, tags: Sequence[str], said: SourceHash
-) -> dict[str, Any]:
+def _body(wanted: Wanted, service: str, tags: Sequence[str], said: SourceHash) -> dict[str, Any]:
     return {
-        "name": wanted.project_id,
+        "name": fqn.encode(wanted.name),
         "service": service,
         # As OpenMetadata's connectors label what a source says, so that either can take over.
         "tags": [

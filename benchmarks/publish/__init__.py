@@ -1,0 +1,1 @@
+"""How many requests, and how long, publishing to OpenMetadata takes."""
