@@ -204,6 +204,27 @@ def project(
         _refuse(str(error))
 
 
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("report.html"),
+    workspace: Workspace = None,
+) -> None:
+    """Write one self-contained HTML page: an explorable lineage graph, and what needs attention.
+
+    Made from the frames of earlier runs (HEX_ASSETS_STORAGE); no server is asked.
+    """
+    from hex_assets.errors import HexAssetsError
+    from hex_assets.report.page import write_report
+
+    try:
+        write_report(_storage(), workspace, out)
+    except HexAssetsError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{out} cannot be written: {error.strerror or error}.")
+    Console().print(f"Written to {out}", markup=False, soft_wrap=True)
+
+
 def _storage() -> str:
     from hex_assets.settings import LocationSettings
 

@@ -7,7 +7,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const { projects, tables, columns, cells, edges } = data;
   const PROJECT = 0, TABLE = 1, CELL = 2, COMPONENT = 3, EVIDENCE = 4, RUNS = 5, SEEN = 6, READ = 7;
-  const SHOWN = 50, DRAWN = 60, GROUPS = 12, LISTED = 40;
+  const SHOWN = 50, DRAWN = 60, GROUPS = 10, LISTED = 40, GAP = 12;
   const KINDS = { t: "table", c: "column", l: "cell", p: "project", s: "schema", o: "owner" };
   const PLURALS = { t: "tables", c: "columns", l: "cells", p: "projects", s: "schemas",
     o: "owners" };
@@ -17,7 +17,8 @@
   // ---- what is what
 
   const parts = tables.map((name) => name.match(/"(?:[^"]|"")*"|[^.]+/g) || [name]);
-  const schemaOf = (table) => parts[table].slice(0, -1).join(".");
+  const oneService = new Set(parts.map(([service]) => service)).size === 1;
+  const schemaOf = (table) => parts[table].slice(oneService ? 1 : 0, -1).join(".");
   const ownerOf = (project) => projects[project].owner || NOBODY;
   const grouped = (key) => edges.reduce((groups, edge) => {
     const value = key(edge);
@@ -264,7 +265,12 @@
             links.set(`${chain[at - 1]} ${chain[at]}`, [chain[at - 1], chain[at]]);
       }
     }
-    return { nodes, links: [...links.values()].map((ends) => [...ends, 1]), hidden: hidden.size };
+    const drawn = [...links.values()].filter(([from, to]) => {
+      /* Evidence that names no cell adds nothing beside a line through a cell of the project. */
+      const through = ([one, cell]) => one === from && cell[0] === "l" && links.has(`${cell} ${to}`);
+      return to[0] !== "p" || from[0] === "l" || ![...links.values()].some(through);
+    });
+    return { nodes, links: drawn.map((ends) => [...ends, 1]), hidden: hidden.size };
   };
   const neighbourhood = () => {
     const chosen = $("level").value;
@@ -301,15 +307,16 @@
   // ---- drawing
 
   const shortened = (text, length) => text.length > length ? `${text.slice(0, length - 1)}…` : text;
-  const SIZES = { t: [216, 44, 28], c: [160, 28, 20], l: [190, 32, 25], p: [228, 44, 30],
-    s: [230, 44, 30], o: [230, 44, 30] };
+  const SIZES = { t: [186, 44, 25], c: [146, 28, 19], l: [164, 30, 21], p: [196, 44, 26],
+    s: [210, 44, 28], o: [210, 44, 28] }; // width, height, letters that fit
   const labelOf = (id) => {
     const { kind, first } = split(id);
     const length = SIZES[kind][2];
     const name = shortened(nameOf(id), length);
     if (kind === "p") {
       const { health } = projects[first];
-      const under = health === "well" ? ownerOf(first) : `${health} · ${ownerOf(first)}`;
+      const [owner] = ownerOf(first).split("@");
+      const under = health === "well" ? owner : `${health} · ${owner}`;
       return `${name}\n${shortened(under, length + 4)}`;
     }
     if (kind === "s") return `${name}\n${some(distinct(edgesOf(id).filter(passes), TABLE), "t")}`;
@@ -322,26 +329,31 @@
       probe.style.color = `var(--${name})`;
       return getComputedStyle(probe).color;
     };
-    const names = ["surface", "ink", "quiet", "line", "table", "column", "cell", "project",
-      "failing", "stale"];
+    const names = ["surface", "ink", "quiet", "table", "column", "cell", "project", "failing",
+      "stale"];
     const colors = Object.fromEntries(names.map((name) => [name, color(name)]));
     probe.remove();
     return colors;
+  };
+  const tinted = (color, ground) => {
+    /* Opaque, so that no line shows through a node. */
+    const [strong, plain] = [color, ground].map((one) => one.match(/[\d.]+/g).map(Number));
+    return `rgb(${plain.map((part, at) => Math.round(part * .88 + strong[at] * .12)).join()})`;
   };
   const style = () => {
     const colors = palette();
     const kinds = { t: "table", c: "column", l: "cell", p: "project", s: "table", o: "project" };
     const filledIn = (kind) => ({ "background-color": colors[kinds[kind]],
-      "background-opacity": 1, color: colors.surface });
+      color: colors.surface });
     return [
       { selector: "node", style: {
         shape: "round-rectangle", width: "data(width)", height: "data(height)",
         label: "data(label)", "text-wrap": "wrap", "text-valign": "center",
         "font-family": "system-ui, sans-serif", "font-size": 13, "line-height": 1.25,
-        color: colors.ink, "border-width": 1.5, "background-opacity": .1 } },
+        color: colors.ink, "border-width": 1.5 } },
       ...Object.entries(kinds).flatMap(([kind, name]) => [
         { selector: `node[kind = "${kind}"]`, style: { "border-color": colors[name],
-          "background-color": colors[name] } },
+          "background-color": tinted(colors[name], colors.surface) } },
         { selector: `node[kind = "${kind}"].focus`, style: filledIn(kind) },
       ]),
       { selector: "node[health = 'failing']", style: { "border-color": colors.failing,
@@ -373,6 +385,30 @@
     const off = (dx / 2) * dy / length;
     edge.data({ weights: [along, 1 - along], distances: [-off, off] });
   };
+  const compact = () => {
+    /* Dagre tells the ranks and the order in each. It leaves gaps between the nodes of a rank,
+       which makes text small, and ranks close together, though the window is wide. */
+    const ranks = new Map();
+    cy.nodes().sort((a, b) => a.position("y") - b.position("y")).forEach((node) => {
+      const x = Math.round(node.position("x"));
+      ranks.set(x, [...(ranks.get(x) || []), node]);
+    });
+    const tall = (nodes) => nodes.reduce((sum, node) => sum + node.data("height") + GAP, 0);
+    const inOrder = [...ranks].sort(([a], [b]) => a - b).map(([, nodes]) => nodes);
+    const height = Math.max(...inOrder.map(tall), 0);
+    const width = inOrder.reduce((sum, nodes) => sum + nodes[0].data("width"), 0);
+    const free = height * cy.width() / cy.height() - width;
+    const apart = Math.min(260, Math.max(64, free / Math.max(1, inOrder.length - 1)));
+    let x = 0;
+    for (const nodes of inOrder) {
+      let y = -tall(nodes) / 2;
+      for (const node of nodes) {
+        node.position({ x: x + nodes[0].data("width") / 2, y: y + node.data("height") / 2 });
+        y += node.data("height") + GAP;
+      }
+      x += nodes[0].data("width") + apart;
+    }
+  };
   const draw = () => {
     const { nodes, links, hidden, words } = view.focus && !"so".includes(view.focus[0])
       ? neighbourhood() : overview();
@@ -388,8 +424,11 @@
       ...links.map(([source, target, weight]) => ({ data: { source, target,
         width: 1.5 + 5 * (weight - 1) / widest, weights: [.5], distances: [0] } })),
     ]);
+    const rank = (end) => "tclp".indexOf(end.data("kind"));
     cy.layout({ name: "dagre", rankDir: "LR", nodeSep: 12, rankSep: 90, fit: false,
-      animate: false }).run();
+      animate: false, minLen: (edge) => Math.max(1, rank(edge.target()) - rank(edge.source())),
+    }).run();
+    compact();
     cy.edges().forEach(curved);
     fit();
     const amounts = Object.keys(KINDS).map((kind) =>
@@ -426,8 +465,10 @@
     if (node.nonempty()) {
       node.select();
       const near = node.union(node.predecessors()).union(node.successors());
-      if (id !== view.focus) cy.elements().difference(near).addClass("far");
-      near.edges().addClass("near");
+      if (id !== view.focus || "so".includes(id[0])) {
+        cy.elements().difference(near).addClass("far");
+        near.edges().addClass("near");
+      }
     }
     showDetails(id);
   };
@@ -484,6 +525,7 @@
     return [[...read.keys()].sort((a, b) => columns[a].localeCompare(columns[b]))
       .map((column) => `c|${table}|${column}`), (id) => uses(read.get(split(id).second))];
   };
+  const schemasRead = (rows) => sorted(rows.map((edge) => schemaOf(edge[TABLE]))).join(", ");
   const DETAILS = {
     t: (id, table, _, rows) => [facts(common(rows)),
       list("Read by", busiest("p", rows, PROJECT), projectNote),
@@ -515,7 +557,8 @@
       list("Tables", busiest("t", rows, TABLE).sort((x, y) =>
         readers.get(split(y).first) - readers.get(split(x).first)),
       (table) => some(readers.get(split(table).first), "p"))],
-    o: (id, a, b, rows) => [list("Projects", busiest("p", rows, PROJECT), projectNote)],
+    o: (id, a, b, rows) => [list("Projects", busiest("p", rows, PROJECT), (project) =>
+      schemasRead(rows.filter((edge) => `p|${edge[PROJECT]}` === project)))],
   };
   const showDetails = (id) => {
     if (!id) {

@@ -170,9 +170,7 @@ def troubled(projects: Iterable[ProjectFacts]) -> list[ProjectFacts]:
 def unused(projects: Iterable[ProjectFacts]) -> list[ProjectFacts]:
     """Those that nobody viewed, first those that still run, for these cost the most."""
     found = [one for one in projects if one.unused]
-    return sorted(
-        found, key=lambda one: (not one.schedules, -one.executions, one.title.casefold())
-    )
+    return sorted(found, key=lambda one: (not one.schedules, -one.executions, one.title.casefold()))
 
 
 def most_read_tables(frames: ReportFrames, projects: Iterable[ProjectFacts]) -> list[TableFacts]:
@@ -226,7 +224,9 @@ def unresolved_references(frames: ReportFrames) -> list[UnresolvedFacts]:
 def changed_entities(frames: ReportFrames) -> list[ChangedEntity]:
     """What the last publication of each workspace changed: failures first, then by kind."""
     titles = {project_id: title for (_, project_id), title in _titles(frames).items()}
-    changed = frames.entities.filter(pl.col("action") != "unchanged")
+    changed = frames.entities.filter(
+        (pl.col("action") != "unchanged") & (pl.col("outcome") != "unchanged")
+    )
     found = [
         ChangedEntity(
             row["workspace"],

@@ -6,13 +6,15 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from importlib import resources
+from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
-from markupsafe import Markup
+from upath import UPath
 
+from hex_assets.files import write_whole
 from hex_assets.report.findings import (
     changed_entities,
     most_read_tables,
@@ -26,6 +28,17 @@ from hex_assets.report.stored import ReportFrames, read_report_frames
 
 _ROWS_SHOWN = 100
 _SCRIPTS = ("vendor/cytoscape.min.js", "vendor/cytoscape-dagre.min.js", "explorer.js")
+
+
+def write_report(root: str, workspace: str | None, out: Path) -> None:
+    """Write the report to a file, of which a reader never sees a part.
+
+    Raises:
+        NothingStored, FrameError: see ``render_report``.
+        OSError: the file cannot be written.
+    """
+    html = render_report(root, workspace, datetime.now(timezone.utc))
+    write_whole(UPath(out), html.encode())
 
 
 def render_report(root: str, workspace: str | None, now: datetime) -> str:
@@ -66,9 +79,8 @@ def render_page(frames: ReportFrames, now: datetime) -> str:
         gaps=frames.gaps,
         rows_shown=_ROWS_SHOWN,
         data=graph_data(frames, projects),
-        # Neither is markup from data: both are files of this package.
-        style=Markup(_file("report.css")),  # noqa: S704
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
+        style=_file("report.css"),
+        scripts=scripts,
         policy=_policy(scripts),
     )
 
@@ -97,7 +109,7 @@ def _file(name: str) -> str:
 
 
 def _day(instant: datetime | None) -> str:
-    return "–" if instant is None else f"{instant:%Y-%m-%d}"
+    return "\N{EN DASH}" if instant is None else f"{instant:%Y-%m-%d}"
 
 
 def _number(number: int) -> str:
