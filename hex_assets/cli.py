@@ -63,10 +63,9 @@ def ingest(
     Each recipe is one Dagster run of the same assets that the Dagster UI shows.
     """
     from hex_assets.runs import RESET_HISTORY
-    from hex_assets.settings import LocationSettings
 
     console = Console()
-    settings = LocationSettings.from_environment()
+    settings = _settings()
     _validate(config, console)
     settings = replace(settings, recipes=str(config))
     run_config = RESET_HISTORY if reset_history else {}
@@ -103,20 +102,22 @@ def demo(
     Needs no account: a Hex API, a warehouse log and an OpenMetadata-compatible catalog run on
     free loopback ports of this machine, with a made-up company inside.
     """
-    from hex_assets.demo import clean_folder, dagster_ui
-    from hex_assets.sandbox.embedded import run_sandbox
-    from hex_assets.settings import LocationSettings
+    from hex_assets.demo import clean_folder, dagster_ui, demo_location
+    from hex_assets.report.page import write_report
 
     console = Console()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.FAILED))
     home = clean_folder(folder)
     try:
-        with run_sandbox(home / "sandbox") as sandbox:
-            settings = LocationSettings(str(sandbox.recipes), str(home / "frames"))
+        with demo_location(home) as (sandbox, settings):
             runs = _run_all(settings, home, console)
-            console.print(f"\nCatalog page   {sandbox.catalog_url}" if ui else "")
+            succeeded = all(run.succeeded for run in runs)
+            if succeeded:
+                write_report(settings.storage, None, home / "report.html")
             if ui:
+                console.print(f"\nCatalog page   {sandbox.catalog_url}")
+                console.print(f"Lineage report {settings.report_url}")
                 with dagster_ui(settings, home) as url:
                     console.print(f"Dagster UI     {url}\n\nCtrl-C stops everything.")
                     signal.pause()
@@ -124,10 +125,10 @@ def demo(
         console.print("Stopped.")
         return
     console.print(
-        f"Frames are in {home / 'frames'}. Next: hex-assets demo --ui shows the asset graph and "
-        "the catalog; hex-assets check -c recipe.yaml tries your own Hex."
+        f"\nFrames and the lineage report (report.html) are in {home}. Next: hex-assets demo --ui "
+        "shows the asset graph and the catalog; hex-assets check -c recipe.yaml tries your own Hex."
     )
-    raise typer.Exit(Exit.DONE if all(run.succeeded for run in runs) else Exit.FAILED)
+    raise typer.Exit(Exit.DONE if succeeded else Exit.FAILED)
 
 
 Workspace = Annotated[
@@ -226,9 +227,17 @@ def report(
 
 
 def _storage() -> str:
+    return _settings().storage
+
+
+def _settings() -> LocationSettings:
+    from hex_assets.errors import RecipeError
     from hex_assets.settings import LocationSettings
 
-    return LocationSettings.from_environment().storage
+    try:
+        return LocationSettings.from_environment()
+    except RecipeError as error:
+        _refuse(str(error))
 
 
 def _refuse(text: str) -> NoReturn:

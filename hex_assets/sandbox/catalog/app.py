@@ -30,6 +30,7 @@ from hex_assets.sandbox.catalog.search import search_field, search_query
 from hex_assets.sandbox.catalog.store import Include, Key, Store
 
 _VERSION_PATH = "/api/v1/system/version"
+REPORT_PATH = "/report"
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -92,6 +93,7 @@ def create_catalog(
     refuse_unknown_columns: bool = False,
     bulk: bool = True,
     clock: Callable[[], float] = time.time,
+    report: Callable[[], str | None] | None = None,
 ) -> Starlette:
     """An OpenMetadata-compatible catalog; everything it holds is in one SQLite file.
 
@@ -106,6 +108,7 @@ def create_catalog(
             to 1.9, instead of dropped without a word.
         bulk: whether PUT ``/bulk`` is served (since about 1.11); else 405.
         clock: seconds since the epoch.
+        report: gives the lineage report that is served beside the page, None while there is none.
     """
     store = Store(database)
     policy = Policy(bot, bot_may_rename, knows_hex, refuse_unknown_columns)
@@ -119,7 +122,15 @@ def create_catalog(
     def page_handler(call: Call) -> Response:
         del call
         headers = {"content-security-policy": _PAGE_POLICY}
-        return HTMLResponse(render_page(store, version), headers=headers)
+        html = render_page(store, version, REPORT_PATH if report else None)
+        return HTMLResponse(html, headers=headers)
+
+    def report_handler(call: Call) -> Response:
+        del call
+        html = report() if report else None
+        if html is None:
+            raise Refused(404, "there is no lineage report yet")
+        return HTMLResponse(html)  # it brings a policy of its own
 
     routes: list[BaseRoute] = [_route("/system/version", "GET", version_handler)]
     for kind in KINDS:
@@ -127,7 +138,11 @@ def create_catalog(
     routes += _lineage_routes(Lineage(store, policy, clock))
     routes += _search_routes(store)
     return Starlette(
-        routes=[_route("/", "GET", page_handler), Mount("/api/v1", routes=routes)],
+        routes=[
+            _route("/", "GET", page_handler),
+            _route(REPORT_PATH, "GET", report_handler),
+            Mount("/api/v1", routes=routes),
+        ],
         middleware=[Middleware(_Gate, jwt=jwt)],
         exception_handlers={
             Refused: _refused,
