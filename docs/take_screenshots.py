@@ -1,6 +1,6 @@
 """Take the pictures of the documentation from the real UI, in headless Chromium.
 
-    uv run --group browser python docs/take_screenshots.py
+    uv run python docs/take_screenshots.py
 
 Needs Debian's chromium package (or CHROMIUM=/path/to/chromium). Runs ``hex-assets demo --ui`` in
 a temporary folder, takes the pictures, and stops it.

@@ -37,12 +37,16 @@ def build_schedule(cron: str) -> dg.ScheduleDefinition:
     return publish_hex_daily
 
 
-@dg.sensor(
-    job_name=JOB_NAME,
-    minimum_interval_seconds=120,
-    description="Asks Hex for its newest edits, one small request per workspace and tick, and "
-    "requests a run of a workspace in which a project is new, edited or published.",
-)
+def build_sensor(seconds: int) -> dg.SensorDefinition:
+    """The sensor, with so many seconds at least between two ticks; stopped by default."""
+    return dg.sensor(
+        job_name=JOB_NAME,
+        minimum_interval_seconds=seconds,
+        description="Asks Hex for its newest edits, one small request per workspace and tick, and "
+        "requests a run of a workspace in which a project is new, edited or published.",
+    )(changed_hex_projects)
+
+
 def changed_hex_projects(context: dg.SensorEvaluationContext, recipes: Recipes) -> dg.SensorResult:
     """The cursor holds the latest edit or publication seen, per workspace.
 

@@ -83,10 +83,9 @@ def ingest(
     Each recipe is one Dagster run of the same assets that the Dagster UI shows.
     """
     from hex_assets.runs import RECONCILE, RESET_HISTORY
-    from hex_assets.settings import LocationSettings
 
     console = Console()
-    settings = LocationSettings.from_environment()
+    settings = _settings()
     recipes = _validate(config, console)
     settings = replace(settings, recipes=str(config))
     if plan_file is not None:
@@ -134,12 +133,11 @@ def plan(
     from hex_assets.frames import OPENMETADATA_ENTITIES
     from hex_assets.openmetadata.assets import plan_workspace
     from hex_assets.openmetadata.plan_file import PlanFile, WorkspacePlan
-    from hex_assets.settings import LocationSettings
     from hex_assets.summary import print_plan
 
     console = Console(stderr=json)
     recipes = _validate(config, console)
-    settings = replace(LocationSettings.from_environment(), recipes=str(config))
+    settings = replace(_settings(), recipes=str(config))
     if read:
         runs = _run_all(
             settings, None, console, assets=SCHEMAS.keys() - {OPENMETADATA_ENTITIES.name}
@@ -193,20 +191,22 @@ def demo(
     Needs no account: a Hex API, a warehouse log and an OpenMetadata-compatible catalog run on
     free loopback ports of this machine, with a made-up company inside.
     """
-    from hex_assets.demo import clean_folder, dagster_ui
-    from hex_assets.sandbox.embedded import run_sandbox
-    from hex_assets.settings import LocationSettings
+    from hex_assets.demo import clean_folder, dagster_ui, demo_location
+    from hex_assets.report.page import write_report
 
     console = Console()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.FAILED))
     home = clean_folder(folder)
     try:
-        with run_sandbox(home / "sandbox") as sandbox:
-            settings = LocationSettings(str(sandbox.recipes), str(home / "frames"))
+        with demo_location(home) as (sandbox, settings):
             runs = _run_all(settings, home, console)
-            console.print(f"\nCatalog page   {sandbox.catalog_url}" if ui else "")
+            succeeded = all(run.succeeded for run in runs)
+            if succeeded:
+                write_report(settings.storage, None, home / "report.html")
             if ui:
+                console.print(f"\nCatalog page   {sandbox.catalog_url}")
+                console.print(f"Lineage report {settings.report_url}")
                 with dagster_ui(settings, home) as url:
                     console.print(f"Dagster UI     {url}\n\nCtrl-C stops everything.")
                     signal.pause()
@@ -214,10 +214,10 @@ def demo(
         console.print("Stopped.")
         return
     console.print(
-        f"Frames are in {home / 'frames'}. Next: hex-assets demo --ui shows the asset graph and "
-        "the catalog; hex-assets check -c recipe.yaml tries your own Hex."
+        f"\nFrames and the lineage report (report.html) are in {home}. Next: hex-assets demo --ui "
+        "shows the asset graph and the catalog; hex-assets check -c recipe.yaml tries your own Hex."
     )
-    raise typer.Exit(Exit.DONE if all(run.succeeded for run in runs) else Exit.FAILED)
+    raise typer.Exit(Exit.DONE if succeeded else Exit.FAILED)
 
 
 Workspace = Annotated[
@@ -294,10 +294,39 @@ def project(
         _refuse(str(error))
 
 
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("report.html"),
+    workspace: Workspace = None,
+) -> None:
+    """Write one self-contained HTML page: an explorable lineage graph, and what needs attention.
+
+    Made from the frames of earlier runs (HEX_ASSETS_STORAGE); no server is asked.
+    """
+    from hex_assets.errors import HexAssetsError
+    from hex_assets.report.page import write_report
+
+    try:
+        write_report(_storage(), workspace, out)
+    except HexAssetsError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{out} cannot be written: {error.strerror or error}.")
+    Console().print(f"Written to {out}", markup=False, soft_wrap=True)
+
+
 def _storage() -> str:
+    return _settings().storage
+
+
+def _settings() -> LocationSettings:
+    from hex_assets.errors import RecipeError
     from hex_assets.settings import LocationSettings
 
-    return LocationSettings.from_environment().storage
+    try:
+        return LocationSettings.from_environment()
+    except RecipeError as error:
+        _refuse(str(error))
 
 
 def _refuse(text: str) -> NoReturn:

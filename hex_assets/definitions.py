@@ -17,7 +17,7 @@ def build_definitions(settings: LocationSettings) -> dg.Definitions:
     Raises:
         RecipeError: there is no recipe, or one names no workspace.
     """
-    from hex_assets.automation import JOB_NAME, build_schedule, changed_hex_projects
+    from hex_assets.automation import JOB_NAME, build_schedule, build_sensor
     from hex_assets.checks import build_checks
     from hex_assets.hex.assets import (
         hex_data_connections,
@@ -60,10 +60,10 @@ def build_definitions(settings: LocationSettings) -> dg.Definitions:
             )
         ],
         schedules=[build_schedule(settings.schedule)],
-        sensors=[changed_hex_projects],
+        sensors=[build_sensor(settings.sensor_seconds)],
         resources={
             "recipes": recipes,
-            "stored": StoredFrames(root=settings.storage),
+            "stored": StoredFrames(root=settings.storage, report_url=settings.report_url),
             "io_manager": ParquetFrames(root=settings.storage),
         },
         executor=dg.in_process_executor,

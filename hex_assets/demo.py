@@ -11,15 +11,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
 import httpx
 
+from hex_assets.errors import NothingStored
+from hex_assets.report.page import render_report
+from hex_assets.sandbox.catalog.app import REPORT_PATH
+from hex_assets.sandbox.embedded import Sandbox, run_sandbox
 from hex_assets.settings import LocationSettings
 
 _MARKER = ".hex-assets-demo"
 _START_SECONDS = 120.0
 _STOP_SECONDS = 20.0
+_SENSOR_SECONDS = 5
+"""Often, because whoever tries the demo waits for it; a real Hex need not be asked so often."""
 
 _DAGSTER_YAML = """\
 telemetry: {enabled: false}
@@ -46,6 +53,32 @@ def clean_folder(folder: Path) -> Path:
 
 
 @contextmanager
+def demo_location(home: Path) -> Iterator[tuple[Sandbox, LocationSettings]]:
+    """A sandbox, and the settings of a code location for it, with all files in the folder.
+
+    The catalog serves the report, made anew of the stored frames at each request.
+    """
+    frames = str(home / "frames")
+    with run_sandbox(home / "sandbox", report=lambda: _report(frames)) as sandbox:
+        yield (
+            sandbox,
+            LocationSettings(
+                recipes=str(sandbox.recipes),
+                storage=frames,
+                sensor_seconds=_SENSOR_SECONDS,
+                report_url=sandbox.catalog_url + REPORT_PATH,
+            ),
+        )
+
+
+def _report(frames: str) -> str | None:
+    try:
+        return render_report(frames, None, datetime.now(timezone.utc))
+    except NothingStored:
+        return None
+
+
+@contextmanager
 def dagster_ui(settings: LocationSettings, home: Path) -> Iterator[str]:
     """Run ``dagster dev`` on a free loopback port until the block ends; yields its address."""
     port = _free_port()
@@ -55,6 +88,8 @@ def dagster_ui(settings: LocationSettings, home: Path) -> Iterator[str]:
         "DAGSTER_HOME": str(home),
         "HEX_ASSETS_RECIPES": settings.recipes,
         "HEX_ASSETS_STORAGE": settings.storage,
+        "HEX_ASSETS_SENSOR_SECONDS": str(settings.sensor_seconds),
+        "HEX_ASSETS_REPORT_URL": settings.report_url,
         "PYTHONWARNINGS": "ignore",
     }
     with (home / "dagster-dev.log").open("wb") as log:

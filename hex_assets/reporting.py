@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 import polars as pl
@@ -95,6 +96,11 @@ def gaps_metadata(frame: Frame) -> dict[str, Any]:
     if len(frame.gaps) > _GAPS_SHOWN:
         shown.append(f"- and {len(frame.gaps) - _GAPS_SHOWN} more")
     return {"gaps": dg.MetadataValue.md("\n".join(shown)), "gap_count": len(frame.gaps)}
+
+
+def report_metadata(url: str, workspace: str) -> dict[str, Any]:
+    """A link to the workspace in the report that is served at the URL; nothing without one."""
+    return {"report": dg.MetadataValue.url(f"{url}#workspace={quote(workspace)}")} if url else {}
 
 
 def bars(counts: Sequence[tuple[str, int]]) -> str:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hex_assets.errors import RecipeError
+
 
 @dataclass(frozen=True)
 class LocationSettings:
@@ -16,6 +18,10 @@ class LocationSettings:
             empty for the embedded sandbox's demo workspaces.
         storage: ``HEX_ASSETS_STORAGE``: where frames are stored, a path or object-store URL.
         schedule: ``HEX_ASSETS_SCHEDULE``: cron of the schedule, in UTC.
+        sensor_seconds: ``HEX_ASSETS_SENSOR_SECONDS``: least seconds between two looks of the sensor
+            at Hex.
+        report_url: ``HEX_ASSETS_REPORT_URL``: where the page that ``hex-assets report`` writes is
+            served, for links to it; empty for no links.
         rate_limits: ``HEX_ASSETS_RATE_LIMITS``: folder on a local disk in which all processes of
             the machine count the requests they send to Hex; empty for one of the user's below
             the system's folder for temporary files.
@@ -24,14 +30,25 @@ class LocationSettings:
     recipes: str = ""
     storage: str = ".hex_assets/frames"
     schedule: str = "0 5 * * *"
+    sensor_seconds: int = 120
+    report_url: str = ""
     rate_limits: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LocationSettings:
-        """Read the variables; an unset or empty one keeps its default."""
+        """Read the variables; an unset or empty one keeps its default.
+
+        Raises:
+            RecipeError: a number is none.
+        """
+        seconds = environ.get("HEX_ASSETS_SENSOR_SECONDS") or str(cls.sensor_seconds)
+        if not seconds.isdecimal():
+            raise RecipeError("HEX_ASSETS_SENSOR_SECONDS is not a whole number of seconds.")
         return cls(
             recipes=environ.get("HEX_ASSETS_RECIPES") or cls.recipes,
             storage=environ.get("HEX_ASSETS_STORAGE") or cls.storage,
             schedule=environ.get("HEX_ASSETS_SCHEDULE") or cls.schedule,
+            sensor_seconds=int(seconds),
+            report_url=environ.get("HEX_ASSETS_REPORT_URL") or cls.report_url,
             rate_limits=environ.get("HEX_ASSETS_RATE_LIMITS") or cls.rate_limits,
         )

@@ -15,9 +15,11 @@ class StoredFrames(dg.ConfigurableResource[None]):
 
     Attributes:
         root: local path or object-store URL, the same as the IO manager's.
+        report_url: where the report made of these frames is served; empty when nowhere.
     """
 
     root: str
+    report_url: str = ""
 
     def folder(self, purpose: str, workspace: str) -> UPath:
         """Where an asset keeps what it knows of a workspace between its runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ import pytest
 from hex_assets.automation import JOB_NAME
 from hex_assets.definitions import build_definitions
 from hex_assets.errors import RecipeError
+from hex_assets.runs import run_workspace
 from hex_assets.settings import LocationSettings
 from hex_assets_tests.conftest import Location
 
@@ -38,7 +40,10 @@ EXPECTED = {
     "lineage_edges": ("lineage", LINEAGE_INPUTS),
     "unresolved_references": ("lineage", LINEAGE_INPUTS),
     "evidence_disagreements": ("lineage", LINEAGE_INPUTS),
-    "openmetadata_entities": ("openmetadata", {"hex_projects", "lineage_edges"}),
+    "openmetadata_entities": (
+        "openmetadata",
+        {"hex_projects", "hex_cells", "hex_component_imports", "catalog_tables", "lineage_edges"},
+    ),
 }
 
 
@@ -133,3 +138,22 @@ def test_loading_imports_no_heavy_client() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_the_sensors_interval_comes_from_the_environment() -> None:
+    settings = LocationSettings.from_environment({"HEX_ASSETS_SENSOR_SECONDS": "7"})
+    (sensor,) = build_definitions(settings).get_repository_def().sensor_defs
+    assert sensor.minimum_interval_seconds == 7
+    with pytest.raises(RecipeError, match="HEX_ASSETS_SENSOR_SECONDS"):
+        LocationSettings.from_environment({"HEX_ASSETS_SENSOR_SECONDS": "often"})
+
+
+def test_lineage_links_to_the_report_that_is_served(location: Location) -> None:
+    settings = replace(location.settings, report_url="https://reports.example/hex.html")
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_workspace(settings, "hex_finance", instance, lambda kind, text: None)
+        event = instance.get_latest_materialization_event(dg.AssetKey("lineage_edges"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    link = event.asset_materialization.metadata["report"].value
+    assert link == "https://reports.example/hex.html#workspace=hex_finance"

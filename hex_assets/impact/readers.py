@@ -160,7 +160,7 @@ def _projects(
             project_id=project_id,
             title=row.get("title") or project_id,
             type=row.get("type") or "PROJECT",
-            state=_state(row),
+            state=project_state(row),
             owner_email=row.get("owner_email") or row.get("creator_email"),
             url=row.get("url"),
             schedules=tuple(row.get("schedules") or ()),
@@ -171,7 +171,8 @@ def _projects(
         )
 
 
-def _state(project: Mapping[str, Any]) -> str:
+def project_state(project: Mapping[str, Any]) -> str:
+    """Published, draft, archived or trashed, of a row of ``hex_projects``; gone without one."""
     if not project:
         return "gone"
     if project["trashed_at"] is not None:

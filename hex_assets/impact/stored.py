@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -52,37 +52,65 @@ def read_stored(root: str, workspace: str | None = None) -> StoredWorkspaces:
         NothingStored: no lineage is stored there, or none of that workspace.
         FrameError: a frame is of another version.
     """
-    base = UPath(root)
-    found = sorted(path.stem for path in (base / LINEAGE_EDGES.name).glob("*.parquet"))
-    chosen = [name for name in found if workspace in (None, name)]
-    if not chosen:
-        raise NothingStored(root, workspace, tuple(found))
-    gaps: list[str] = []
-
-    def rows(schema: FrameSchema) -> pl.DataFrame:
-        return pl.concat(_rows(base, schema, chosen, gaps))
-
+    frames = StoredFrameReader.of(root, workspace)
     return StoredWorkspaces(
-        projects=rows(HEX_PROJECTS),
-        cells=rows(HEX_CELLS),
-        runs=rows(HEX_RUNS),
-        edges=rows(LINEAGE_EDGES),
-        tables=rows(CATALOG_TABLES),
-        gaps=tuple(gaps),
+        projects=frames.rows(HEX_PROJECTS),
+        cells=frames.rows(HEX_CELLS),
+        runs=frames.rows(HEX_RUNS),
+        edges=frames.rows(LINEAGE_EDGES),
+        tables=frames.rows(CATALOG_TABLES),
+        gaps=frames.gaps,
     )
 
 
-def _rows(
-    base: UPath, schema: FrameSchema, workspaces: Iterable[str], gaps: list[str]
-) -> Iterable[pl.DataFrame]:
-    yield schema.empty().rows.select(pl.lit(None, pl.String).alias("workspace"), pl.all())
-    for workspace in workspaces:
-        try:
-            frame = read_frame(base / schema.name / f"{workspace}.parquet", schema)
-        except FileNotFoundError:
-            gaps.append(f"{workspace}: {schema.name} is not stored yet")
-            continue
-        except FrameError as error:
-            raise FrameError(f"{workspace}: {error}") from error
-        gaps += [f"{workspace}: {gap}" for gap in frame.gaps]
-        yield frame.rows.select(pl.lit(workspace).alias("workspace"), pl.all())
+class StoredFrameReader:
+    """Reads the frames of the chosen workspaces, and keeps what is known to be missing.
+
+    Attributes:
+        workspaces: names of the chosen workspaces, sorted.
+    """
+
+    def __init__(self, base: UPath, workspaces: Sequence[str]) -> None:
+        self.workspaces = tuple(workspaces)
+        self._base = base
+        self._gaps: list[str] = []
+
+    @classmethod
+    def of(cls, root: str, workspace: str | None = None) -> StoredFrameReader:
+        """A reader of one workspace, or of all that have lineage.
+
+        Raises:
+            NothingStored: no lineage is stored there, or none of that workspace.
+        """
+        base = UPath(root)
+        found = sorted(path.stem for path in (base / LINEAGE_EDGES.name).glob("*.parquet"))
+        chosen = [name for name in found if workspace in (None, name)]
+        if not chosen:
+            raise NothingStored(root, workspace, tuple(found))
+        return cls(base, chosen)
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is missing from the frames read so far, by workspace, in words."""
+        return tuple(self._gaps)
+
+    def rows(self, schema: FrameSchema) -> pl.DataFrame:
+        """Rows of all chosen workspaces, with a column ``workspace`` before their own.
+
+        Raises:
+            FrameError: a frame is of another version.
+        """
+        return pl.concat(self._rows(schema))
+
+    def _rows(self, schema: FrameSchema) -> Iterable[pl.DataFrame]:
+        yield schema.empty().rows.select(pl.lit(None, pl.String).alias("workspace"), pl.all())
+        for workspace in self.workspaces:
+            try:
+                frame = read_frame(self._base / schema.name / f"{workspace}.parquet", schema)
+            except FileNotFoundError:
+                self._gaps.append(f"{workspace}: {schema.name} is not stored yet")
+                continue
+            except FrameError as error:
+                raise FrameError(f"{workspace}: {error}") from error
+            self._gaps += [f"{workspace}: {gap}" for gap in frame.gaps]
+            yield frame.rows.select(pl.lit(workspace).alias("workspace"), pl.all())

@@ -1,7 +1,7 @@
 """Stage 3: which tables and columns each Hex project reads."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -19,6 +19,7 @@ from hex_assets.reporting import (
     failures,
     gaps_metadata,
     log_progress,
+    report_metadata,
     table,
 )
 from hex_assets.resources import Recipes
@@ -87,7 +88,8 @@ def lineage(
     if dg.AssetKey("lineage_edges") in context.selected_asset_keys:
         keep_sql = recipe.hex_assets.store_sql != "none"
         last = stored.last(LINEAGE_EDGES, context.partition_key)
-        yield _edges_result(built, last, keep_sql)
+        report = report_metadata(stored.report_url, context.partition_key)
+        yield _edges_result(built, last, keep_sql, report)
     if dg.AssetKey("unresolved_references") in context.selected_asset_keys:
         last = stored.last(UNRESOLVED_REFERENCES, context.partition_key)
         yield _unresolved_result(built, last)
@@ -96,7 +98,7 @@ def lineage(
 
 
 def _edges_result(
-    built: "Lineage", last: Frame | None, keep_sql: bool
+    built: "Lineage", last: Frame | None, keep_sql: bool, report: Mapping[str, Any]
 ) -> dg.MaterializeResult[Frame]:
     edges = built.edges.rows
     if not keep_sql:
@@ -115,6 +117,7 @@ def _edges_result(
             "most_read_tables": dg.MetadataValue.md(bars(_readers(edges))),
             **change_metadata(change_since(last, frame, ["project_id", "cell_id", "table_fqn"])),
             **gaps_metadata(frame),
+            **report,
         },
     )
 

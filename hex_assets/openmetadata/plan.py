@@ -67,6 +67,8 @@ def make_plan(
     tag_changes = [_tag_change(tag, actual) for tag in tags]
     usable = {change.fqn for change in tag_changes if change.action != "skip"}
     published = {dashboard.name for dashboard in desired.dashboards}
+    deletions = tuple(_deletions(desired, published, actual, complete, options))
+    guarded = next((one.reason for one in deletions if DELETION_GUARD in one.reason), "")
     return (
         _service_change(desired.service, actual.service),
         *_classification_changes(tags, actual),
@@ -75,8 +77,8 @@ def make_plan(
         *(_publication(one, desired, usable, actual, options) for one in desired.dashboards),
         *(_edge_change(edge, desired, published, actual, options) for edge in desired.edges),
         *_ended_edges(desired, published, actual, complete, options),
-        *_chart_deletions(desired, published, actual, complete, options),
-        *_deletions(desired, published, actual, complete, options),
+        *_chart_deletions(desired, published, actual, complete, options, guarded),
+        *deletions,
     )
 
 
@@ -312,10 +314,15 @@ def _chart_deletions(
     actual: Actual,
     complete: Completeness,
     options: PlanOptions,
+    guarded: str,
 ) -> Iterator[Change]:
     """Soft deletions of charts whose cell has no lineage any more, or whose component is gone.
 
     The charts of a project that is not published go, or stay, with its dashboard.
+
+    Args:
+        guarded: why the guard holds dashboards back; what lost those cannot be trusted to say
+            that components are gone.
     """
     wanted = {fqn.encode(chart.name) for chart in desired.charts}
     live = {name: one for name, one in actual.charts.items() if _is_our_live_chart(one)}
@@ -326,6 +333,8 @@ def _chart_deletions(
     }
     if not options.mark_deleted_charts:
         held_back = "kept because markDeletedCharts is false"
+    elif guarded:
+        held_back = f"kept as the dashboards are: {guarded}"
     else:
         held_back = _held_back(
             "charts", len(leaving), len(live), complete.projects and complete.lineage, options

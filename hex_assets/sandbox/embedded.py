@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -36,7 +36,7 @@ class Sandbox:
     Attributes:
         recipes: folder with one recipe per Hex workspace.
         hex_url: root of the Hex API double.
-        catalog_url: root of the catalog; its page is there too.
+        catalog_url: root of the catalog; its page is there too, with the report below it.
         hex_state: the workspaces, which may be changed while the sandbox runs.
         hex_faults: faults and requests of the Hex API.
         catalog_faults: faults and requests of the catalog.
@@ -57,6 +57,7 @@ def run_sandbox(
     *,
     now: datetime | None = None,
     requests_per_minute: int = _REQUESTS_PER_MINUTE,
+    report: Callable[[], str | None] | None = None,
 ) -> Iterator[Sandbox]:
     """Serve the world on free loopback ports until the block ends.
 
@@ -67,6 +68,8 @@ def run_sandbox(
         world: the demo world by default.
         now: end of the query log, by default the present.
         requests_per_minute: rate limit of the Hex API per rate group.
+        report: gives the lineage report that the catalog serves and links to, None while there
+            is none.
     """
     world = world or build_world()
     folder = folder.resolve()
@@ -83,7 +86,7 @@ def run_sandbox(
             general_requests_per_minute=2 * requests_per_minute,
         )
     )
-    catalog = FaultInjector(create_catalog(database, jwt=CATALOG_JWT))
+    catalog = FaultInjector(create_catalog(database, jwt=CATALOG_JWT, report=report))
     seed(database, world)
     with serve(hex_api) as hex_url, serve(catalog) as catalog_url:
         for workspace in world.workspaces:

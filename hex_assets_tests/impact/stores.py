@@ -9,14 +9,13 @@ from typing import Any
 
 from upath import UPath
 
-from hex_assets.frame_files import write_frame
+from hex_assets.frame_files import SCHEMAS, write_frame
 from hex_assets.frames import (
     CATALOG_TABLES,
     HEX_CELLS,
     HEX_PROJECTS,
     HEX_RUNS,
     LINEAGE_EDGES,
-    FrameSchema,
 )
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
@@ -113,9 +112,7 @@ def store(root: Path, workspace: str = WORKSPACE, **frames: Any) -> str:
         ],
         "catalog_tables": tables,
     }
-    schemas: list[FrameSchema] = [HEX_PROJECTS, HEX_CELLS, HEX_RUNS, LINEAGE_EDGES, CATALOG_TABLES]
-    for schema in schemas:
-        rows = (known | frames)[schema.name]
+    for name, rows in (known | frames).items():
         if rows is not None:
-            write_frame(UPath(root) / schema.name / f"{workspace}.parquet", schema.frame(rows))
+            write_frame(UPath(root) / name / f"{workspace}.parquet", SCHEMAS[name].frame(rows))
     return str(root)

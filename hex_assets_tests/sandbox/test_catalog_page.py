@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hex_assets.sandbox.catalog.app import create_catalog
+from hex_assets.sandbox.server import serve
 from hex_assets_tests.sandbox.catalog_api import (
     ORDERS,
     Stage,
@@ -86,3 +88,18 @@ def test_titles_do_not_run(api: httpx.Client) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "javascript:" not in html
     assert "Broken link" in html
+
+
+def test_the_report_is_served_and_linked(tmp_path: Path) -> None:
+    reports: list[str | None] = [None, "<title>Lineage</title>"]
+    catalog = create_catalog(tmp_path / "catalog.db", jwt="x", report=lambda: reports.pop(0))
+    with serve(catalog) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        assert 'href="/report"' in client.get("/").text
+        assert client.get("/report").status_code == 404
+        assert client.get("/report").text == "<title>Lineage</title>"
+
+
+def test_without_a_report_there_is_no_link(api: httpx.Client) -> None:
+    assert "/report" not in page(api)
+    root = f"{api.base_url.scheme}://{api.base_url.netloc.decode()}"
+    assert httpx.get(f"{root}/report", trust_env=False).status_code == 404

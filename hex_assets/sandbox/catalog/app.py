@@ -32,6 +32,7 @@ from hex_assets.sandbox.catalog.search import search_field, search_query
 from hex_assets.sandbox.catalog.store import Include, Key, Store
 
 _VERSION_PATH = "/api/v1/system/version"
+REPORT_PATH = "/report"
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -95,6 +96,7 @@ def create_catalog(
     bulk: bool = True,
     array_statuses: bool = True,
     clock: Callable[[], float] = time.time,
+    report: Callable[[], str | None] | None = None,
 ) -> Starlette:
     """An OpenMetadata-compatible catalog; everything it holds is in one SQLite file.
 
@@ -110,6 +112,7 @@ def create_catalog(
         bulk: whether PUT ``/bulk`` is served (since about 1.11); else 405.
         array_statuses: ``pipelineStatuses`` is a list, as since 2.0.
         clock: seconds since the epoch.
+        report: gives the lineage report that is served beside the page, None while there is none.
     """
     store = Store(database)
     policy = Policy(bot, bot_may_rename, knows_hex, refuse_unknown_columns)
@@ -123,7 +126,15 @@ def create_catalog(
     def page_handler(call: Call) -> Response:
         del call
         headers = {"content-security-policy": _PAGE_POLICY}
-        return HTMLResponse(render_page(store, version), headers=headers)
+        html = render_page(store, version, REPORT_PATH if report else None)
+        return HTMLResponse(html, headers=headers)
+
+    def report_handler(call: Call) -> Response:
+        del call
+        html = report() if report else None
+        if html is None:
+            raise Refused(404, "there is no lineage report yet")
+        return HTMLResponse(html)  # it brings a policy of its own
 
     routes: list[BaseRoute] = [_route("/system/version", "GET", version_handler)]
     for kind in KINDS:
@@ -132,7 +143,11 @@ def create_catalog(
     routes += _search_routes(store)
     routes += _activity_routes(Usage(store), Pipelines(store, array_statuses))
     return Starlette(
-        routes=[_route("/", "GET", page_handler), Mount("/api/v1", routes=routes)],
+        routes=[
+            _route("/", "GET", page_handler),
+            _route(REPORT_PATH, "GET", report_handler),
+            Mount("/api/v1", routes=routes),
+        ],
         middleware=[Middleware(_Gate, jwt=jwt)],
         exception_handlers={
             Refused: _refused,

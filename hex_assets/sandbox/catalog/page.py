@@ -41,7 +41,8 @@ code { font-size: .875em; }
 </head>
 <body>
 <h1>Sandbox catalog</h1>
-<p class="quiet">OpenMetadata-compatible, version {{ version }}. {{ table_count }} tables known.</p>
+<p class="quiet">OpenMetadata-compatible, version {{ version }}. {{ table_count }} tables known.
+{% if report %}<a href="{{ report }}">Lineage report</a>{% endif %}</p>
 {% for service in services %}
 <h2>{{ service.name }} <span class="quiet">{{ service.live }} dashboards</span></h2>
 <table>
@@ -92,15 +93,23 @@ class _Service:
         return sum(not card.deleted for card in self.cards)
 
 
-def render_page(store: Store, version: str) -> str:
-    """The page as HTML: dashboards by service, soft-deleted ones struck through at the end."""
+def render_page(store: Store, version: str, report: str | None = None) -> str:
+    """The page as HTML: dashboards by service, soft-deleted ones struck through at the end.
+
+    Args:
+        store: the catalog.
+        version: what the catalog says it is.
+        report: address of the lineage report; None for no link.
+    """
     with store.read() as rows:
         services = [
             _Service(_title(service.document, service.name), _cards(rows, service.fqn))
             for service in rows.listed("dashboardService", include="non-deleted")
         ]
         table_count = rows.count("table", include="non-deleted")
-    return _TEMPLATE.render(services=services, table_count=table_count, version=version)
+    return _TEMPLATE.render(
+        services=services, table_count=table_count, version=version, report=report
+    )
 
 
 def _cards(rows: Rows, service_fqn: str) -> list[_Card]:
