@@ -37,7 +37,8 @@ def coverage(number: int, **over: Any) -> dict[str, Any]:
 
 def entity(kind: str, fqn: str, action: str, outcome: str = "done") -> dict[str, Any]:
     values = (kind, fqn, action, "does not exist", outcome)
-    return dict(zip(OPENMETADATA_ENTITIES.columns, values, strict=True))
+    row = dict.fromkeys(OPENMETADATA_ENTITIES.columns, "")
+    return row | dict(zip(OPENMETADATA_ENTITIES.columns, values, strict=False))
 
 
 def unresolved(number: int, reference: str, executions: int) -> dict[str, Any]:
