@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from hex_assets.frames import Frame
+from hex_assets.hex.run_history import COMPLETED, SCHEDULED, UNDER_WAY
 from hex_assets.reporting import gaps_metadata, table
 
 RENEW_TOKEN_WITHIN_DAYS = 14
@@ -100,7 +101,7 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         scheduled = hex_projects.rows.filter(pl.col("schedules").list.len() > 0).join(
             known, left_on="id", right_on="project_id", how="semi"
         )
-        latest = hex_runs.rows.filter(pl.col("trigger") == "SCHEDULED")
+        latest = hex_runs.rows.filter(pl.col("trigger") == SCHEDULED)
         joined = scheduled.select("id", "title").join(
             latest.select("project_id", "status", "last_success_at"),
             left_on="id",
@@ -109,8 +110,7 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         )
         never = joined.filter(pl.col("status").is_null())
         failing = joined.filter(
-            pl.col("status").is_not_null()
-            & ~pl.col("status").is_in(["COMPLETED", "PENDING", "RUNNING"])
+            pl.col("status").is_not_null() & ~pl.col("status").is_in([COMPLETED, *UNDER_WAY])
         )
         return dg.AssetCheckResult(
             passed=never.is_empty() and failing.is_empty() and hex_runs.complete,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
@@ -96,7 +96,7 @@ def ingest(
         ops: dict[str, Any] = {}
         for wanted, run_config in ((reset_history, RESET_HISTORY), (reconcile, RECONCILE)):
             ops |= run_config["ops"] if wanted else {}
-        runs = _run_all(settings, None, console, {"ops": ops})
+        runs = _run_all(settings, None, console, lambda workspace: {"ops": ops})
     raise typer.Exit(Exit.DONE if all(run.succeeded for run in runs) else Exit.FAILED)
 
 
@@ -348,9 +348,15 @@ def _run_all(
     settings: LocationSettings,
     home: Path | None,
     console: Console,
-    run_config: Mapping[str, Any] | None = None,
+    run_config: Callable[[str], Mapping[str, Any]] = lambda workspace: {},
     assets: Collection[str] | None = None,
 ) -> list[WorkspaceRun]:
+    """Run every workspace of the recipes, and print what came of them.
+
+    Args:
+        run_config: of a workspace.
+        assets: as of ``run_workspace``.
+    """
     from hex_assets.resources import Recipes
     from hex_assets.runs import dagster_instance, run_workspace
     from hex_assets.summary import print_summary, printed_events
@@ -359,7 +365,8 @@ def _run_all(
     with dagster_instance(home) as instance:
         for workspace in Recipes(path=settings.recipes).workspaces():
             with printed_events(console, workspace) as event:
-                runs.append(run_workspace(settings, workspace, instance, event, run_config, assets))
+                config = run_config(workspace)
+                runs.append(run_workspace(settings, workspace, instance, event, config, assets))
     print_summary(console, runs)
     return runs
 
@@ -370,8 +377,7 @@ def _apply_reviewed(
     from hex_assets.errors import RecipeError
     from hex_assets.frames import OPENMETADATA_ENTITIES
     from hex_assets.openmetadata.plan_file import PlanFile
-    from hex_assets.runs import dagster_instance, reviewed_plan, run_workspace
-    from hex_assets.summary import print_summary, printed_events
+    from hex_assets.runs import reviewed_plan
 
     try:
         plans = PlanFile.read(path).workspaces
@@ -383,15 +389,13 @@ def _apply_reviewed(
             f"{path} is a plan for {', '.join(sorted(plans))}, and the recipes are for "
             f"{', '.join(sorted(workspaces))}."
         )
-    runs = []
-    with dagster_instance() as instance:
-        for workspace, planned in plans.items():
-            with printed_events(console, workspace) as event:
-                config = reviewed_plan(planned.fingerprint)
-                assets = [OPENMETADATA_ENTITIES.name]
-                runs.append(run_workspace(settings, workspace, instance, event, config, assets))
-    print_summary(console, runs)
-    return runs
+    return _run_all(
+        settings,
+        None,
+        console,
+        lambda workspace: reviewed_plan(plans[workspace].fingerprint),
+        assets=[OPENMETADATA_ENTITIES.name],
+    )
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from hex_assets.sandbox.catalog.seed import seed
 from hex_assets.sandbox.faults import FaultInjector
 from hex_assets.sandbox.server import serve
 from hex_assets.sandbox.world import CatalogTable, CatalogUser, DatabaseService, World
-from hex_assets_tests.openmetadata.workspaces import edge, edges, project, projects, recipe
+from hex_assets_tests.openmetadata.workspaces import edge, edges, project, projects, recipe, rows
 
 JWT = "a-long-lived-token"
 LATENCY_SECONDS = 0.005
@@ -67,7 +67,7 @@ def workspace(dashboards: int, changed: int, table_ids: Sequence[str]) -> Source
         changed: this many projects are renamed and read one table in place of another.
     """
     per_project = EDGES // dashboards
-    rows, cells = [], []
+    reads, cells = [], []
     for number in range(1, dashboards + 1):
         for position in range(per_project):
             moved = number <= changed and position == 0
@@ -76,7 +76,7 @@ def workspace(dashboards: int, changed: int, table_ids: Sequence[str]) -> Source
             columns = [{"name": "ID", "usage": ["output"]}]
             name = f"{SCHEMA}.T{table}"
             read = edge(number, name, table_ids[table], cell_id=cell, columns=columns)
-            rows.append(read)
+            reads.append(read)
             cells.append({"project_id": read["project_id"], "cell_id": cell, "label": name})
     hex_projects = [
         project(
@@ -90,16 +90,12 @@ def workspace(dashboards: int, changed: int, table_ids: Sequence[str]) -> Source
         {"table_fqn": f"{SCHEMA}.T{n}", "table_id": table_ids[n], "columns": ["ID", "AT"]}
         for n in range(TABLES)
     ]
-    empty_cell, empty_table = (
-        dict.fromkeys(HEX_CELLS.columns),
-        dict.fromkeys(CATALOG_TABLES.columns),
-    )
     return Sources(
         projects(*hex_projects),
-        edges(*rows),
-        HEX_CELLS.frame([{**empty_cell, **cell} for cell in cells]),
-        HEX_COMPONENT_IMPORTS.frame([]),
-        CATALOG_TABLES.frame([{**empty_table, **table} for table in tables]),
+        edges(*reads),
+        rows(HEX_CELLS, *cells),
+        HEX_COMPONENT_IMPORTS.empty(),
+        rows(CATALOG_TABLES, *tables),
     )
 
 

@@ -27,6 +27,7 @@ _EVIDENCE: Mapping[str, str] = {
 }
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_PROJECT_ID = re.compile(_UUID)
 _CHART_NAME = re.compile(f"({_UUID})(?:-{_UUID})?")
 
 
@@ -41,6 +42,11 @@ class Charts:
 
     charts: tuple[DesiredChart, ...]
     linked: Mapping[str, tuple[str, ...]]
+
+
+def is_project_id(name: str) -> bool:
+    """Whether a project or component of Hex could have this id."""
+    return _PROJECT_ID.fullmatch(name) is not None
 
 
 def is_chart_name(name: str) -> bool:
@@ -162,7 +168,7 @@ def _columns(
             read.setdefault(chart, set()).update(names)
     table_fqn = rows[0]["table_fqn"]
     return {
-        chart: tuple(f"{table_fqn}.{fqn.quote(fqn.encode(name))}" for name in sorted(names))
+        chart: tuple(fqn.below(table_fqn, name) for name in sorted(names))
         for chart, names in sorted(read.items())
     }
 

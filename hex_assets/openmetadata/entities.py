@@ -124,4 +124,4 @@ class Desired:
 
     def fqn_of(self, name: str) -> str:
         """Of a dashboard or chart of the service."""
-        return fqn.join(self.service, fqn.encode(name))
+        return fqn.below(fqn.quote(self.service), name)

@@ -58,6 +58,11 @@ def join(*parts: str) -> str:
     return ".".join(quote(part) for part in parts)
 
 
+def below(parent: str, name: str) -> str:
+    """The fully qualified name of an entity of any name, below one that is qualified already."""
+    return f"{parent}.{quote(encode(name))}"
+
+
 def encode(name: str) -> str:
     """A name that every OpenMetadata version accepts.
 

@@ -7,7 +7,6 @@ dashboards that say so (``PUBLISHED_BY``). Everything else is somebody else's an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,11 +20,17 @@ from hex_assets.openmetadata.changes import (
     DeleteDashboard,
     DeleteEdge,
     Key,
+    Kind,
     PutClassification,
     PutEdge,
     PutTag,
 )
-from hex_assets.openmetadata.charts import PUBLISHED_BY, is_chart_name, owner_of_chart
+from hex_assets.openmetadata.charts import (
+    PUBLISHED_BY,
+    is_chart_name,
+    is_project_id,
+    owner_of_chart,
+)
 from hex_assets.openmetadata.desired import CLASSIFICATIONS
 from hex_assets.openmetadata.entities import (
     Desired,
@@ -42,8 +47,6 @@ DELETION_GUARD = "hexAssets.deletionGuardPercent"
 """Named by the reason of every deletion that the guard holds back."""
 
 EDGE_SOURCE = "DashboardLineage"
-
-_PROJECT_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -294,12 +297,9 @@ def _ended_edges(
         table = actual.names.get(table_id, table_id)
         edge_fqn = f"{table} -> {live[dashboard_id].fully_qualified_name}"
         before = _edge_in_short(ours[table_id, dashboard_id])
+        request = DeleteEdge(table_id, dashboard_id)
         reason = "no evidence shows it any more"
-        if held_back:
-            yield Change("edge", edge_fqn, "skip", f"{reason}; {held_back}", before=before)
-        else:
-            request = DeleteEdge(table_id, dashboard_id)
-            yield Change("edge", edge_fqn, "delete", reason, request, before=before)
+        yield _deletion("edge", edge_fqn, reason, held_back, request, before)
 
 
 def _goes_without_evidence(details: LineageDetails, options: PlanOptions) -> bool:
@@ -340,17 +340,11 @@ def _chart_deletions(
             "charts", len(leaving), len(live), complete.projects and complete.lineage, options
         )
     for name, chart in leaving.items():
-        component = owner_of_chart(name) == name
+        component = is_project_id(name)
         reason = "its component left Hex" if component else "its cell has no lineage any more"
-        title = chart.display_name or ""
-        if held_back:
-            reason = f"{reason}; {held_back}"
-            yield Change("chart", chart.fully_qualified_name, "skip", reason, before=title)
-        else:
-            request = DeleteChart(chart.id)
-            yield Change(
-                "chart", chart.fully_qualified_name, "delete", reason, request, before=title
-            )
+        request = DeleteChart(chart.id)
+        before = chart.display_name or ""
+        yield _deletion("chart", chart.fully_qualified_name, reason, held_back, request, before)
 
 
 def _is_our_live_chart(chart: Chart) -> bool:
@@ -376,7 +370,7 @@ def _deletions(
     live = {
         name: dashboard
         for name, dashboard in actual.dashboards.items()
-        if _PROJECT_ID.fullmatch(name) and not dashboard.deleted
+        if is_project_id(name) and not dashboard.deleted
     }
     unpublished = {name: live[name] for name in sorted(live.keys() - published)}
     leaving = {
@@ -394,12 +388,23 @@ def _deletions(
         if name not in leaving:
             reason = f"{why}; kept as it is, delete it in OpenMetadata if it should go"
             yield Change("dashboard", dashboard.fully_qualified_name, "skip", reason)
-        elif held_back:
-            reason = f"{why}; {held_back}"
-            yield Change("dashboard", dashboard.fully_qualified_name, "skip", reason)
         else:
             request = DeleteDashboard(dashboard.id)
-            yield Change("dashboard", dashboard.fully_qualified_name, "delete", why, request)
+            yield _deletion("dashboard", dashboard.fully_qualified_name, why, held_back, request)
+
+
+def _deletion(
+    kind: Kind,
+    name: str,
+    reason: str,
+    held_back: str,
+    request: DeleteEdge | DeleteChart | DeleteDashboard,
+    before: str = "",
+) -> Change:
+    """The deletion, or what is told in its place when it is held back."""
+    if held_back:
+        return Change(kind, name, "skip", f"{reason}; {held_back}", before=before)
+    return Change(kind, name, "delete", reason, request, before=before)
 
 
 def _held_back(what: str, leaving: int, live: int, complete: bool, options: PlanOptions) -> str:

@@ -50,7 +50,7 @@ def new_publication(
     }
     return Change(
         _kind(wanted),
-        fqn_of(service, wanted.name),
+        fqn.below(service, wanted.name),
         "create",
         "does not exist" + _owner_note(wanted, owner),
         _put(wanted, service, _without_none(body), None, in_bulk=True),
@@ -132,11 +132,6 @@ def existing_publication(
     )
 
 
-def fqn_of(service: str, name: str) -> str:
-    """Of a dashboard or chart; the service is quoted already."""
-    return f"{service}.{fqn.quote(fqn.encode(name))}"
-
-
 def links(dashboard: Dashboard, ours: Sequence[str]) -> dict[str, Any]:
     """The live charts and data models, which a request has to repeat or they are removed.
 
@@ -200,7 +195,7 @@ def _put(
 
 
 def _linked(wanted: DesiredDashboard, service: str) -> tuple[str, ...]:
-    return tuple(fqn_of(service, name) for name in wanted.charts)
+    return tuple(fqn.below(service, name) for name in wanted.charts)
 
 
 def _new_links(wanted: Wanted, service: str) -> dict[str, Any]:

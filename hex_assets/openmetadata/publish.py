@@ -29,7 +29,7 @@ from hex_assets.openmetadata.changes import (
 )
 from hex_assets.openmetadata.client import OpenMetadataClient
 from hex_assets.openmetadata.desired import CLASSIFICATIONS, desired_state
-from hex_assets.openmetadata.entities import Desired, DesiredEdge
+from hex_assets.openmetadata.entities import Desired
 from hex_assets.openmetadata.models import (
     Chart,
     Dashboard,
@@ -167,10 +167,11 @@ def publish(
     changes, upstream = prepared.changes, prepared.upstream
     if reviewed is not None and reviewed != _fingerprint(changes):
         raise PlanOutdated()
-    if files:
+    touched = _dashboards_of_changed_edges(changes)
+    if files and touched:
         # What is about to change is forgotten first: after a kill it is read again.
-        touched = _dashboards_of_changed_edges(changes)
         files.save_upstream({key: one for key, one in upstream.items() if key not in touched})
+    if files and prepared.usage:
         files.save_views(prepared.views)
     concurrency = recipe.hex_assets.concurrency
     applied = apply_plan(client, changes, concurrency=concurrency, progress=progress)
@@ -198,9 +199,11 @@ def _prepared(
     complete = sources.completeness
     actual, upstream = read_actual(client, desired, options, now, trusted, settings.concurrency)
     changes = make_plan(desired, actual, complete, options)
-    doubtful = _dashboards_of_changed_edges(changes) & trusted.keys()
+    touched = _dashboards_of_changed_edges(changes)
+    remembered = {key for key, one in upstream.items() if one is trusted.get(key)}
+    doubtful = [one for one in actual.dashboards.values() if one.id in touched & remembered]
     if doubtful:
-        fresh = _read_upstream(client, _named(actual, doubtful), {}, settings.concurrency, now)
+        fresh = _read_upstream(client, doubtful, desired, {}, settings.concurrency, now)
         upstream = {**upstream, **fresh}
         actual = _with_edges(actual, upstream)
         changes = make_plan(desired, actual, complete, options)
@@ -348,16 +351,9 @@ def read_actual(
     names = {tag.classification for tag in desired.tags} if options.include_tags else set()
     found = [one for one in client.classifications() if one.name in names] if names else []
     tags = [tag for one in found for tag in client.tags(one.name)]
-    published = {one.name: one for one in desired.dashboards}
-    wanted: dict[str, list[DesiredEdge]] = {}
-    for edge in desired.edges:
-        wanted.setdefault(edge.project_id, []).append(edge)
-    of_interest = {
-        dashboard: wanted.get(name, [])
-        for name, dashboard in dashboards.items()
-        if name in published
-    }
-    upstream = _read_upstream(client, of_interest, trusted, concurrency, now)
+    published = {one.name for one in desired.dashboards}
+    of_interest = [one for name, one in dashboards.items() if name in published]
+    upstream = _read_upstream(client, of_interest, desired, trusted, concurrency, now)
     actual = Actual(
         service,
         {classification.name: classification for classification in found},
@@ -379,10 +375,6 @@ def _with_edges(actual: Actual, upstream: Mapping[str, Upstream]) -> Actual:
         },
         names={key: name for one in upstream.values() for key, name in one.tables.items()},
     )
-
-
-def _named(actual: Actual, dashboard_ids: set[str]) -> dict[Dashboard, list[DesiredEdge]]:
-    return {one: [] for one in actual.dashboards.values() if one.id in dashboard_ids}
 
 
 def _usable(service: DashboardService | None, name: str) -> DashboardService | None:
@@ -435,7 +427,8 @@ def _by_email(people: Sequence[Person], kind: str, wanted: set[str]) -> dict[str
 
 def _read_upstream(
     client: OpenMetadataClient,
-    dashboards: Mapping[Dashboard, Sequence[DesiredEdge]],
+    dashboards: Sequence[Dashboard],
+    desired: Desired,
     trusted: Mapping[str, Upstream],
     concurrency: int,
     now: datetime,
@@ -443,16 +436,18 @@ def _read_upstream(
     """Stored edges of dashboards, by their id.
 
     OpenMetadata answers the whole lineage of a live dashboard at once, but of a soft-deleted one
-    only a single edge.
+    only a single edge; so of such a one those are asked for that it should have.
 
     Args:
-        dashboards: those to read, with the edges that each should have.
         trusted: what need not be read.
     """
+    wanted: dict[str, dict[str, str]] = {}
+    for edge in desired.edges:
+        wanted.setdefault(edge.project_id, {})[edge.table_id] = edge.table_fqn
 
     def stored(dashboard: Dashboard) -> Upstream:
         if dashboard.deleted:
-            tables = {edge.table_id: edge.table_fqn for edge in dashboards[dashboard]}
+            tables = wanted.get(dashboard.name.lower(), {})
             found = {table: client.lineage_edge(table, dashboard.id) for table in tables}
             edges = {table: details for table, details in found.items() if details is not None}
             return Upstream(datetime.min.replace(tzinfo=timezone.utc), edges, tables)

@@ -8,7 +8,7 @@ are about to change, when they were read ``reconcileDays`` ago, or when a run di
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,9 +68,6 @@ class LastPublished:
         """The edges that need not be read again yet."""
         oldest = now - timedelta(days=days)
         return {name: one for name, one in self.upstream.items() if one.read_at > oldest}
-
-    def without(self, dashboard_ids: Collection[str]) -> dict[str, Upstream]:
-        return {key: one for key, one in self.upstream.items() if key not in dashboard_ids}
 
 
 @dataclass(frozen=True)

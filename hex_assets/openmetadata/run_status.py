@@ -47,6 +47,7 @@ class RunReport:
         self._clock = clock
         self._started = self._now()
         self._frame: Frame | None = None
+        self._found = False
 
     def published(self, frame: Frame) -> None:
         """Note what came of each entity."""
@@ -68,7 +69,8 @@ class RunReport:
 
     def _exists(self) -> bool:
         """Whether there is a pipeline to tell it of; made if the service is there."""
-        if self._client.ingestion_pipeline(self._pipeline):
+        if self._found or self._client.ingestion_pipeline(self._pipeline):
+            self._found = True
             return True
         service = self._client.dashboard_service(fqn.quote(self._service))
         if service is None:
@@ -84,6 +86,7 @@ class RunReport:
                 "service": {"id": service.id, "type": "dashboardService"},
             }
         )
+        self._found = True
         return True
 
     def _put(self, body: Mapping[str, Any]) -> bool:

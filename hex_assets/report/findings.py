@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from hex_assets.hex.run_history import COMPLETED, UNDER_WAY
 from hex_assets.impact.readers import project_state
 from hex_assets.report.stored import ReportFrames
 
 _LIVE = ("published", "draft")
-_NOT_FAILED = ("COMPLETED", "PENDING", "RUNNING")
 _PERIODS: Mapping[str, timedelta] = {
     "HOURLY": timedelta(hours=1),
     "DAILY": timedelta(days=1),
@@ -259,7 +259,7 @@ def _health(
     project: Mapping[str, Any], run: Mapping[str, Any], as_of: datetime, runs_known: bool
 ) -> tuple[str, str | None]:
     """Failing, stale or well, and the reason in words."""
-    if run and run["status"] not in _NOT_FAILED:
+    if run and run["status"] not in (COMPLETED, *UNDER_WAY):
         return "failing", f"latest run ended {run['status']}"
     periods = [_PERIODS[word] for word in _cadences(project["schedules"]) if word in _PERIODS]
     if not project["schedules"] or not runs_known:

@@ -20,6 +20,7 @@ from hex_assets.sandbox.server import serve
 from hex_assets.sandbox.world import CatalogTable, CatalogUser, DatabaseService, World
 
 JWT = "a-long-lived-token"
+ORDERS, EVENTS = "snow.SHOP.PUBLIC.T0", 'snow."My.Db".PUBLIC.EVENTS'
 _PERSON_JWT = "a-person's-token"
 _PATCH = {"content-type": "application/json-patch+json"}
 

@@ -14,11 +14,10 @@ from hex_assets.frames import (
     HEX_COMPONENT_IMPORTS,
     LINEAGE_EDGES,
     Frame,
-    FrameSchema,
 )
 from hex_assets.openmetadata.publish import Sources, publish
 from hex_assets.sandbox.faults import Fault
-from hex_assets_tests.openmetadata.catalogs import Catalog, Stage
+from hex_assets_tests.openmetadata.catalogs import EVENTS, ORDERS, Catalog, Stage
 from hex_assets_tests.openmetadata.workspaces import (
     CREATED,
     SERVICE,
@@ -28,19 +27,14 @@ from hex_assets_tests.openmetadata.workspaces import (
     project_id,
     projects,
     recipe,
+    rows,
 )
 
-ORDERS, EVENTS = "snow.SHOP.PUBLIC.T0", 'snow."My.Db".PUBLIC.EVENTS'
 CELL, OTHER_CELL = "c0000000-0000-4000-8000-000000000001", "c0000000-0000-4000-8000-000000000002"
 COMPONENT = project_id(9)
 PROJECT = project_id(1)
 CELL_CHART = f"{PROJECT}-{CELL}"
 DELETES = recipe({"deletionGuardPercent": 100})
-
-
-def rows(schema: FrameSchema, *values: dict[str, Any], gaps: tuple[str, ...] = ()) -> Frame:
-    empty = dict.fromkeys(schema.columns)
-    return schema.frame([{**empty, **value} for value in values], gaps)
 
 
 def sources(catalog: Catalog, *lineage: dict[str, Any], **over: Any) -> Sources:

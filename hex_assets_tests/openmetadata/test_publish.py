@@ -29,7 +29,7 @@ from hex_assets.openmetadata.desired import desired_state
 from hex_assets.openmetadata.plan import DELETION_GUARD, Completeness, make_plan
 from hex_assets.openmetadata.publish import Sources, plan_publication, publish, read_actual
 from hex_assets.sandbox.faults import Fault
-from hex_assets_tests.openmetadata.catalogs import JWT, Catalog, Stage
+from hex_assets_tests.openmetadata.catalogs import EVENTS, JWT, ORDERS, Catalog, Stage
 from hex_assets_tests.openmetadata.workspaces import (
     CREATED,
     edge,
@@ -40,7 +40,6 @@ from hex_assets_tests.openmetadata.workspaces import (
     recipe,
 )
 
-ORDERS, EVENTS = "snow.SHOP.PUBLIC.T0", 'snow."My.Db".PUBLIC.EVENTS'
 ONE = project_id(1)
 EDITED_LATER = datetime(2026, 11, 2, tzinfo=timezone.utc)
 

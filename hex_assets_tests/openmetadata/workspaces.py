@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from hex_assets.frames import HEX_PROJECTS, LINEAGE_EDGES, Frame
+from hex_assets.frames import HEX_PROJECTS, LINEAGE_EDGES, Frame, FrameSchema
 from hex_assets.recipe import Recipe, parse_recipe
 
 SERVICE = "hex"
@@ -57,6 +57,12 @@ def edge(number: int, table: str, table_id: str, **over: Any) -> dict[str, Any]:
         "sql": f"SELECT ? FROM {table.split('.')[-1]}",
     }
     return row | over
+
+
+def rows(schema: FrameSchema, *values: Mapping[str, Any], gaps: Sequence[str] = ()) -> Frame:
+    """A frame of these rows, null where they name no column."""
+    empty = dict.fromkeys(schema.columns)
+    return schema.frame([{**empty, **value} for value in values], gaps)
 
 
 def projects(*rows: Mapping[str, Any], gaps: Sequence[str] = ()) -> Frame:
