@@ -407,7 +407,8 @@ def _owners(client: OpenMetadataClient, desired: Desired) -> dict[str, EntityRef
     OpenMetadata has no lookup by email that ignores case, and addresses in Hex and OpenMetadata
     often differ in it; so the users are listed once, and the teams if an address is left.
     """
-    wanted = {one.owner_email.casefold() for one in desired.dashboards if one.owner_email}
+    published = (*desired.dashboards, *desired.charts)
+    wanted = {one.owner_email.casefold() for one in published if one.owner_email}
     if not wanted:
         return {}
     owners = _by_email(client.users(), "user", wanted)

@@ -271,3 +271,21 @@ def fail_once(catalog: Catalog, files: PublishedFiles, nth: int, fault: str) -> 
     with suppress(HexAssetsError, Killed):
         run(catalog, files, changed(catalog), jwt=jwt)
     catalog.faults.faults.clear()
+
+
+def test_an_edge_drawn_by_hand_on_a_dashboard_that_was_deleted_by_hand_stays(
+    catalog: Catalog, files: PublishedFiles
+) -> None:
+    by_hand, ours = catalog.table_id(TABLES[1]), lineage(catalog, (1, 0))
+    run(catalog, files, Sources(projects(project(1)), ours))
+    dashboard = catalog.dashboard(project_id(1))
+    catalog.put_edge(by_hand, dashboard["id"], source="Manual", sqlQuery="by hand")
+    catalog.person.delete(f"/dashboards/{dashboard['id']}").raise_for_status()
+
+    both = lineage(catalog, (1, 0), (1, 1), sql="SELECT new")
+    run(catalog, files, Sources(projects(project(1)), both))
+
+    details = {one["fromEntity"]: one["lineageDetails"] for one in catalog.upstream(project_id(1))}
+    assert details[by_hand]["source"] == "Manual"
+    assert details[by_hand]["sqlQuery"] == "by hand"
+    assert details[catalog.table_id(TABLES[0])]["sqlQuery"] == "SELECT new"

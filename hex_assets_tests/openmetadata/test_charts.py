@@ -253,3 +253,11 @@ def test_a_component_that_left_hex_goes(catalog: Catalog) -> None:
     run(catalog, sources(catalog, projects=gone))
     assert chart(catalog, COMPONENT)["deleted"] is True
     assert linked(catalog) == set()
+
+
+def test_the_owner_of_a_component_need_not_own_a_project(catalog: Catalog) -> None:
+    component = project(9, type="COMPONENT", title="Revenue", owner_email="Cleo@shop.example")
+    frame = run(catalog, sources(catalog, projects=projects(project(1), component)))
+    assert [owner["name"] for owner in chart(catalog, COMPONENT)["owners"]] == ["cleo"]
+    (reason,) = frame.rows.filter(frame.rows["fqn"] == f"{SERVICE}.{COMPONENT}")["reason"]
+    assert reason == "does not exist"
