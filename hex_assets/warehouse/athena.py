@@ -18,16 +18,10 @@ from pydantic import Field, PrivateAttr
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import no_effect
 from hex_assets.warehouse.aws import AwsCredentials
+from hex_assets.warehouse.comment import MARKER
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
-from hex_assets.warehouse.reader import (
-    EXECUTIONS,
-    MARKER,
-    STATEMENT_TYPES,
-    HistoryBatch,
-    Window,
-    grouped,
-)
+from hex_assets.warehouse.reader import EXECUTIONS, STATEMENT_TYPES, HistoryBatch, Window, grouped
 
 _PER_REQUEST = 50
 """Most ids that one request lists or gets (Amazon Athena API reference)."""

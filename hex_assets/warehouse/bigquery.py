@@ -23,9 +23,10 @@ from typing_extensions import Self
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import Secret, Section, free_form, no_effect
+from hex_assets.warehouse.comment import TRACE_ID, USER_EMAIL
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated, unknown_argument
-from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch
+from hex_assets.warehouse.reader import HistoryBatch, Window, batch
 
 _ROWS_PER_PAGE = 10_000
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)

@@ -18,9 +18,10 @@ from pydantic import Field, field_validator
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import Secret, free_form, no_effect
+from hex_assets.warehouse.comment import TRACE_ID, USER_EMAIL
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated, unknown_argument
-from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch, in_utc
+from hex_assets.warehouse.reader import HistoryBatch, Window, batch, in_utc
 
 _ROWS_PER_BLOCK = 10_000
 _SPILL_ABOVE_BYTES = 2_000_000_000

@@ -9,6 +9,30 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+MARKER = "(?i)hex query metadata"
+"""Pattern of the texts that may hold a Hex comment, for any regular expression engine."""
+
+TRACE_ID = "trace_id[^0-9a-zA-Z]{1,8}[0-9a-f]{32}"
+"""Pattern of what differs in the comments of equal runs, for any regular expression engine."""
+
+USER_EMAIL_KEY = "user_email[^0-9a-zA-Z]{1,8}"
+"""Pattern of what stands before the user in a Hex comment."""
+
+USER_EMAIL = USER_EMAIL_KEY + r"([^\"\\ ,}]+@[^\"\\ ,}]+)"
+"""Pattern of the user in a Hex comment, for any regular expression engine."""
+
+DECODED: dict[str, Any] = {
+    "statement": pl.String,
+    "project_id": pl.String,
+    "cell_id": pl.String,
+    "context": pl.String,
+}
+"""Columns of decoded texts: the statement without its comment, and what the comment says; no
+project where there is no comment, or none that names one."""
 
 _MARKER = re.compile(r"hex query metadata[ \t]*:[ \t]*", re.IGNORECASE)
 _STRICT = json.JSONDecoder(strict=False)  # an export may have turned \n into a line break
@@ -24,6 +48,9 @@ _URL = re.compile(
 )
 _CELL = re.compile(r"[?&]selectedCellId=([^&#/]+)")
 _ENDS = " \t\r\n\f\v;"
+_USUAL = "-- Hex query metadata: {"
+_COMMENT_FIRST = r"^[\s;]*(?:--|/\*|$)"
+"""What may be nothing but comments, so that the statement follows them."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +97,63 @@ def split_comment(sql: str) -> tuple[str, HexComment | None]:
     if leading is not None and leading.end() == start:
         statement += _after_comment(sql, start, end)
     return statement.rstrip(_ENDS), _comment(fields)
+
+
+def split_comments(texts: pl.Series) -> pl.DataFrame:
+    """What ``split_comment`` makes of each text (``DECODED``), in their order.
+
+    A comment that Hex wrote at the end of a statement and nobody changed, which most are, is cut
+    off without a look at each text alone, and decoded once for all that differ in trace id and
+    user only.
+    """
+    text, place, octets = pl.col("text"), pl.col("place"), pl.col("text").cast(pl.Binary).bin
+    before, comment = pl.col("before"), pl.col("comment")
+    rows = (
+        texts.alias("text")
+        .to_frame()
+        .lazy()
+        .with_columns(place=text.str.find(_USUAL, literal=True))
+        .with_columns(
+            before=octets.slice(0, place).cast(pl.String),
+            comment=octets.slice(place).cast(pl.String),
+        )
+        .with_columns(
+            usual=place.is_not_null()
+            & ~before.str.contains(MARKER)
+            & ~comment.str.slice(len(_USUAL)).str.contains(MARKER)
+            & ~before.str.contains(_COMMENT_FIRST),
+            key=anonymous(comment),
+        )
+        .with_row_index()
+        .collect()
+    )
+    usual, rest = rows.filter("usual"), rows.filter(~pl.col("usual"))
+    comments = usual.unique("key", maintain_order=True)
+    fields = _decoded(comments["comment"]).drop("statement")
+    statement = before.str.strip_chars_end("-").str.strip_chars_end(_ENDS).alias("statement")
+    parts = [
+        usual.select("index", "key", statement)
+        .join(comments.select("key").hstack(fields), on="key", how="left")
+        .drop("key"),
+        rest.select("index").hstack(_decoded(rest["text"])),
+    ]
+    return pl.concat(parts).sort("index").drop("index")
+
+
+def anonymous(comment: pl.Expr) -> pl.Expr:
+    """Comments without what differs between equal runs by different users."""
+    return comment.str.replace_all(TRACE_ID, "trace_id").str.replace_all(USER_EMAIL, "user_email")
+
+
+def _decoded(texts: pl.Series) -> pl.DataFrame:
+    rows: list[tuple[str | None, ...]] = []
+    for text in texts.to_list():
+        statement, comment = split_comment(text)
+        if comment is None:
+            rows.append((statement, None, None, None))
+        else:
+            rows.append((statement, comment.project_id, comment.cell_id, comment.context))
+    return pl.DataFrame(rows, schema=DECODED, orient="row")
 
 
 def _last_comment(text: str) -> tuple[int, int, dict[str, str]] | None:

@@ -19,9 +19,10 @@ from pydantic import Field, field_validator
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import Secret, Section, free_form, no_effect
+from hex_assets.warehouse.comment import TRACE_ID, USER_EMAIL
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
-from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch, in_utc
+from hex_assets.warehouse.reader import HistoryBatch, Window, batch, in_utc
 
 _ROWS_PER_BATCH = 10_000
 _BUFFER_BYTES = 16_000_000

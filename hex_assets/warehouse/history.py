@@ -11,7 +11,7 @@ from typing import Any, Literal
 import polars as pl
 
 from hex_assets.frames import INSTANT, NAMES, TABLES_READ, WAREHOUSE_QUERY_HISTORY, Frame
-from hex_assets.warehouse.comment import split_comment
+from hex_assets.warehouse.comment import split_comments
 from hex_assets.warehouse.reader import HistoryBatch, HistoryReader, Window
 from hex_assets.warehouse.shapes import Shapes
 
@@ -44,13 +44,6 @@ _ROWS_AT_ONCE, _BYTES_AT_ONCE = 5_000, 32 * 2**20
 _COMPACT_ABOVE = 20_000
 """Rows of partial results at which equal ones are made one, to bound memory; with more distinct
 rows than that, their number decides, so that no row is merged again and again."""
-
-_COMMENT: dict[str, Any] = {
-    "statement": pl.String,
-    "project_id": pl.String,
-    "cell_id": pl.String,
-    "context": pl.String,
-}
 
 
 @dataclass(frozen=True)
@@ -166,9 +159,14 @@ def _together(batches: Sequence[HistoryBatch]) -> HistoryBatch:
 
 def merged(parts: Collection[pl.DataFrame]) -> pl.DataFrame:
     """Rows of ``STATEMENT_ROWS`` with equal keys made one, in the order of their keys."""
+    whole = pl.concat([pl.DataFrame(schema=STATEMENT_ROWS), *parts])
+    return _merged(whole, "user_buckets").select(*STATEMENT_ROWS)
+
+
+def _merged(rows: pl.DataFrame, users: str) -> pl.DataFrame:
+    """Equal keys made one; ``users`` is the column that lists the users."""
     return (
-        pl.concat([pl.DataFrame(schema=STATEMENT_ROWS), *parts])
-        .lazy()
+        rows.lazy()
         .sort("last_seen", "sample_query_id", nulls_last=False)
         .group_by(KEY, maintain_order=True)
         .agg(
@@ -177,11 +175,10 @@ def merged(parts: Collection[pl.DataFrame]) -> pl.DataFrame:
             pl.col("first_seen").min(),
             pl.col("last_seen").max(),
             pl.col("contexts").explode().drop_nulls().unique().sort(),
-            pl.col("user_buckets").explode().drop_nulls().unique().sort(),
+            pl.col(users).explode().drop_nulls().unique().sort(),
             pl.col("sample_query_id").drop_nulls().last(),
             pl.col("resolved").drop_nulls().last(),
         )
-        .select(*STATEMENT_ROWS)
         .sort(KEY)
         .collect()
     )
@@ -226,14 +223,13 @@ def _statements(
     shapes: Shapes,
 ) -> tuple[pl.DataFrame, HistoryFigures]:
     """One batch, decoded, filtered and masked."""
-    decoded = rows.with_columns(_decoded(rows["query_text"]))
+    decoded = rows.hstack(split_comments(rows["query_text"]))
     readable = decoded.filter(pl.col("project_id").is_not_null())
     ours = readable
     if project_ids is not None:
         ours = readable.filter(pl.col("project_id").is_in(list(project_ids)))
     masks = shapes.masked(ours["statement"], reader.sql_dialect)
-    buckets = list(map(user_buckets, ours["users"].to_list(), masks["sql_key"].to_list()))
-    masked = ours.with_columns(*masks.get_columns(), pl.Series("user_buckets", buckets, BUCKETS))
+    masked = ours.hstack(masks)
     stored = {"masked": pl.col("masked"), "full": pl.col("statement")}
     part = masked.select(
         pl.lit(reader.service).alias("service"),
@@ -248,10 +244,13 @@ def _statements(
         "first_seen",
         "last_seen",
         pl.concat_list("context").alias("contexts"),
-        "user_buckets",
+        "users",
         "sample_query_id",
         "resolved",
     )
+    made_one = _merged(part, "users")
+    users, keys = made_one["users"].to_list(), made_one["sql_key"].to_list()
+    buckets = pl.Series("user_buckets", map(user_buckets, users, keys), BUCKETS)
     total, named, counted = (int(one["executions"].sum()) for one in (decoded, readable, ours))
     figures = HistoryFigures(
         executions=counted,
@@ -259,16 +258,4 @@ def _statements(
         unreadable=total - named,
         texts=ours["statement"].n_unique(),
     )
-    return merged([part]), figures
-
-
-def _decoded(texts: pl.Series) -> list[pl.Series]:
-    """Statement and comment fields of each text; no project where the comment is unreadable."""
-    rows: list[tuple[str | None, ...]] = []
-    for text in texts.to_list():
-        statement, comment = split_comment(text)
-        if comment is None:
-            rows.append((statement, None, None, None))
-        else:
-            rows.append((statement, comment.project_id, comment.cell_id, comment.context))
-    return pl.DataFrame(rows, schema=_COMMENT, orient="row").get_columns()
+    return made_one.with_columns(buckets).select(*STATEMENT_ROWS), figures

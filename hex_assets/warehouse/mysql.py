@@ -18,6 +18,7 @@ from pydantic import Field
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import Secret, no_effect
 from hex_assets.warehouse.aws import rds_password
+from hex_assets.warehouse.comment import TRACE_ID, USER_EMAIL, USER_EMAIL_KEY
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.login import (
@@ -29,16 +30,7 @@ from hex_assets.warehouse.login import (
     host_and_port,
     naive,
 )
-from hex_assets.warehouse.reader import (
-    TRACE_ID,
-    USER_EMAIL,
-    USER_EMAIL_KEY,
-    HistoryBatch,
-    Window,
-    batch,
-    in_utc,
-    nothing_but,
-)
+from hex_assets.warehouse.reader import HistoryBatch, Window, batch, in_utc, nothing_but
 
 _PORT = 3306
 _TABLE = re.compile(r"(?:[\w$]+|`[^`]+`)(?:\.(?:[\w$]+|`[^`]+`))?")

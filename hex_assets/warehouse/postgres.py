@@ -18,6 +18,7 @@ from pydantic import Field
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import no_effect
 from hex_assets.warehouse.aws import rds_password
+from hex_assets.warehouse.comment import TRACE_ID, USER_EMAIL
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.login import (
@@ -29,13 +30,7 @@ from hex_assets.warehouse.login import (
     SslMode,
     host_and_port,
 )
-from hex_assets.warehouse.reader import (
-    TRACE_ID,
-    USER_EMAIL,
-    HistoryBatch,
-    Window,
-    batch,
-)
+from hex_assets.warehouse.reader import HistoryBatch, Window, batch
 
 _PORT = 5432
 _TABLE = re.compile(r'(?:[a-z_][\w$]*|"(?:[^"]|"")+")(?:\.(?:[a-z_][\w$]*|"(?:[^"]|"")+"))?', re.I)

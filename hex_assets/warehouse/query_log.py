@@ -18,15 +18,9 @@ from upath import UPath
 from hex_assets.errors import WarehouseError
 from hex_assets.frames import INSTANT, TABLES_READ
 from hex_assets.section import free_form
+from hex_assets.warehouse.comment import MARKER, USER_EMAIL
 from hex_assets.warehouse.connection import WarehouseConnection
-from hex_assets.warehouse.reader import (
-    MARKER,
-    STATEMENT_TYPES,
-    USER_EMAIL,
-    HistoryBatch,
-    Window,
-    grouped,
-)
+from hex_assets.warehouse.reader import STATEMENT_TYPES, HistoryBatch, Window, grouped
 from hex_assets.warehouse.tables_read import tables_read
 
 LogColumn = Literal[

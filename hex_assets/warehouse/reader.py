@@ -11,9 +11,7 @@ import polars as pl
 
 from hex_assets.errors import WarehouseError
 from hex_assets.frames import INSTANT, NAMES, TABLES_READ
-
-MARKER = "(?i)hex query metadata"
-"""Pattern of the texts that may hold a Hex comment."""
+from hex_assets.warehouse.comment import MARKER, USER_EMAIL, anonymous
 
 STATEMENTS: Mapping[str, tuple[Any, str]] = {
     "query_text": (pl.String, "one whole text as the warehouse logged it, with its Hex comment"),
@@ -41,15 +39,6 @@ same group may come up several times, in one batch or in several.
 """
 
 STATEMENT_TYPES = {column: dtype for column, (dtype, _) in STATEMENTS.items()}
-
-TRACE_ID = "trace_id[^0-9a-zA-Z]{1,8}[0-9a-f]{32}"
-"""Pattern of what differs in the comments of equal runs, for any regular expression engine."""
-
-USER_EMAIL_KEY = "user_email[^0-9a-zA-Z]{1,8}"
-"""Pattern of what stands before the user in a Hex comment."""
-
-USER_EMAIL = USER_EMAIL_KEY + r"([^\"\\ ,}]+@[^\"\\ ,}]+)"
-"""Pattern of the user in a Hex comment, for any regular expression engine."""
 
 EXECUTIONS: Mapping[str, Any] = {
     "query_text": pl.String,
@@ -204,9 +193,7 @@ def grouped(executions: pl.DataFrame) -> pl.DataFrame:
         .sort("started_at", "query_id", nulls_last=False)
         .group_by(
             "body",
-            comment.str.replace_all(TRACE_ID, "trace_id")
-            .str.replace_all(USER_EMAIL, "user_email")
-            .alias("comment_of_all"),
+            anonymous(comment).alias("comment_of_all"),
             "database",
             "schema",
             maintain_order=True,

@@ -22,6 +22,7 @@ from typing_extensions import Self
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import no_effect
 from hex_assets.warehouse.aws import aws_errors
+from hex_assets.warehouse.comment import MARKER, TRACE_ID, USER_EMAIL, USER_EMAIL_KEY
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
 from hex_assets.warehouse.login import (
@@ -35,10 +36,6 @@ from hex_assets.warehouse.login import (
 )
 from hex_assets.warehouse.reader import (
     EXECUTIONS,
-    MARKER,
-    TRACE_ID,
-    USER_EMAIL,
-    USER_EMAIL_KEY,
     HistoryBatch,
     Window,
     batch,

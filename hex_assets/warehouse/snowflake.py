@@ -21,9 +21,10 @@ from typing_extensions import Self
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import Secret, free_form, no_effect
+from hex_assets.warehouse.comment import TRACE_ID, USER_EMAIL
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
-from hex_assets.warehouse.reader import TRACE_ID, USER_EMAIL, HistoryBatch, Window, batch
+from hex_assets.warehouse.reader import HistoryBatch, Window, batch
 
 _TEXT_LIMIT = 100_000
 _PARTS_OF_A_TABLE = 3

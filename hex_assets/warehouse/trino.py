@@ -19,15 +19,10 @@ from pydantic import Field
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.section import Secret, Section, no_effect
+from hex_assets.warehouse.comment import TRACE_ID, USER_EMAIL
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
-from hex_assets.warehouse.reader import (
-    TRACE_ID,
-    USER_EMAIL,
-    HistoryBatch,
-    Window,
-    batch,
-)
+from hex_assets.warehouse.reader import HistoryBatch, Window, batch
 from hex_assets.warehouse.tables_read import tables_read
 
 _log = logging.getLogger(__name__)

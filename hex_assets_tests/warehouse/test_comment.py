@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hex_assets.warehouse.comment import HexComment, decode_comment, split_comment
+from hex_assets.warehouse.comment import HexComment, decode_comment, split_comment, split_comments
 from hex_assets_tests.warehouse.comments import CELL, OTHER_PROJECT, PROJECT, comment, payload
 
 SQL = "SELECT id, '-- not a comment' FROM db.orders\nWHERE region = 'EU'"
@@ -155,3 +156,44 @@ def test_a_cut_url_gives_the_project_only_when_it_is_whole(data: st.DataObject) 
         PROJECT, context="SCHEDULED_RUN", workspace="larkfield"
     )
     assert decode_comment(text[: whole - 1]) is None
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.lists(
+            st.one_of(
+                st.sampled_from(
+                    [
+                        SQL,
+                        ";\n",
+                        " -",
+                        "-- mine\n",
+                        "/* a */",
+                        "'",
+                        *WILD,
+                        *NESTED,
+                        "HEX QUERY METADATA:",
+                    ]
+                ),
+                st.builds(
+                    lambda project, trace, name: comment(
+                        project, trace_id=trace, project_name=name
+                    ),
+                    st.sampled_from([PROJECT, OTHER_PROJECT, None]),
+                    st.text("0123456789abcdef", min_size=32, max_size=32),
+                    NAMES,
+                ),
+            ),
+            max_size=5,
+        ).map("".join),
+        max_size=8,
+    )
+)
+def test_many_at_once_are_read_as_each_alone(texts: list[str]) -> None:
+    alone = []
+    for text in texts:
+        statement, found = split_comment(text)
+        fields = (found.project_id, found.cell_id, found.context) if found else (None,) * 3
+        alone.append((statement, *fields))
+    assert split_comments(pl.Series(texts, dtype=pl.String)).rows() == alone
