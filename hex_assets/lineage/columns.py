@@ -399,7 +399,7 @@ class Attribution:
         work: list[tuple[_Target, int]] = []
         for number, query in enumerate(self.queries):
             for use in query.uses:
-                self._demand(number, use.expression, use.usage, use.output_first, None, work)
+                self._demand(number, use.expression, int(use.usage), use.output_first, None, work)
             for place, output in enumerate(query.outputs):
                 self._demand(number, output.expression, 0, False, place, work)
                 if output.star is not None and not query.exists:

@@ -188,7 +188,6 @@ class _Parsing:
     def __init__(self, processes: ParserProcesses, store: ParseStore | None) -> None:
         self._processes = processes
         self._store = store
-        self._known = store.known() if store is not None else {}
         self._used: dict[Key, Script] = {}
 
     def parse(
@@ -200,8 +199,11 @@ class _Parsing:
         for key, text in keyed.items():
             if key in self._used:
                 continue
-            if key in self._known and len(text.sql) <= self._processes.limits.characters:
-                self._used[key] = self._known[key]
+            stored = None
+            if self._store is not None and len(text.sql) <= self._processes.limits.characters:
+                stored = self._store.get(key)
+            if stored is not None:
+                self._used[key] = stored
             else:
                 new.append((key, text))
         done = len(keyed) - len(new)

@@ -26,7 +26,8 @@ from hex_assets.errors import ParserProcessError
 from hex_assets.lineage.parse import MAX_CHARACTERS, Script, parse
 from hex_assets.lineage.reads import Unread
 from hex_assets.lineage.resolve import Reason
-from hex_assets.lineage.worker import LENGTH, READY, read_script
+from hex_assets.lineage.script_bytes import read_script
+from hex_assets.lineage.worker import LENGTH, READY
 
 _SMALL_BATCH = 300
 """Texts that are parsed here rather than by processes, which take a second to start."""

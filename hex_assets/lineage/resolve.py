@@ -7,9 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from itertools import takewhile
-from typing import NamedTuple
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from hex_assets.lineage.names import (
     Folding,
@@ -23,6 +21,10 @@ from hex_assets.lineage.names import (
     table_folding,
 )
 from hex_assets.openmetadata import fqn
+
+if TYPE_CHECKING:
+    # Parser processes import this module, and would take twice as long to start.
+    import polars as pl
 
 
 class Reason(str, Enum):
@@ -76,7 +78,8 @@ class Resolution(str, Enum):
         return order.index(self) < order.index(other)
 
 
-class CatalogTable(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CatalogTable:
     """One table of the catalog."""
 
     service: str
@@ -86,6 +89,10 @@ class CatalogTable(NamedTuple):
     table_fqn: str
     table_id: str
     columns: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        # Tables key everything that is gathered; hashing all columns would cost most of the time.
+        return hash(self.table_id)
 
 
 @dataclass(frozen=True)

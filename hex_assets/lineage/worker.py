@@ -9,16 +9,15 @@ and nobody is left to end it.
 from __future__ import annotations
 
 import gc
-import io
 import json
 import os
-import pickle
 import signal
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from hex_assets.lineage.parse import Script, parse
+from hex_assets.lineage.parse import parse
+from hex_assets.lineage.script_bytes import write_script
 
 READY = b"ready"
 LENGTH = 8
@@ -45,7 +44,7 @@ def main(seconds: float, memory: int) -> None:
         _end_after(seconds)
         try:
             dialect, sql, max_characters = json.loads(line)
-            answer = pickle.dumps(parse(sql, dialect, max_characters), pickle.HIGHEST_PROTOCOL)
+            answer = write_script(parse(sql, dialect, max_characters))
         except MemoryError:
             answer = b""
         _end_after(0)
@@ -57,34 +56,6 @@ def main(seconds: float, memory: int) -> None:
 def send(pipe: IO[bytes], answer: bytes) -> None:
     pipe.write(len(answer).to_bytes(LENGTH, "big") + answer)
     pipe.flush()
-
-
-def read_script(answer: bytes) -> Script:
-    """The script of an answer.
-
-    Raises:
-        ValueError: the answer is none; nothing is made of it but what scripts are made of.
-    """
-    try:
-        script = _Scripts(io.BytesIO(answer)).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError) as error:
-        raise ValueError("not a script") from error
-    if not isinstance(script, Script):
-        raise ValueError("not a script")
-    return script
-
-
-class _Scripts(pickle.Unpickler):
-    """Makes objects of this package's classes only."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("builtins", "frozenset"):
-            return frozenset
-        if module.startswith(f"{__package__}."):
-            found = super().find_class(module, name)
-            if isinstance(found, type):
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a script")
 
 
 def _limit_memory(memory: int) -> None:

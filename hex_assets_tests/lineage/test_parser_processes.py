@@ -21,7 +21,7 @@ from hex_assets.lineage.parser_processes import (
     worker_command,
 )
 from hex_assets.lineage.reads import Unread
-from hex_assets.lineage.worker import read_script
+from hex_assets.lineage.script_bytes import read_script
 from hex_assets_tests.lineage.catalogs import catalog, history, ran
 from hex_assets_tests.lineage.test_properties import DIALECTS, queries
 
