@@ -257,7 +257,8 @@ class _Project:
             found = resolved.get(reference)
             return found.table.columns if found is not None else None
 
-        used, output = script.columns(session, known)
+        used, last = script.columns(session, known)
+        output = last.result() if last is not None else None
         for origin, columns in used.items():
             if isinstance(origin, CatalogTable):
                 reads.add(origin, reads.tables[origin][0], columns)

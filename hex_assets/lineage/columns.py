@@ -9,6 +9,7 @@ common table expressions are longer than Python's stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from hex_assets.lineage.names import Folding, Name, TableName, fold
@@ -24,7 +25,8 @@ class TableColumns(NamedTuple):
     by_name: Mapping[str, str]
 
     @classmethod
-    def of(cls, columns: Sequence[str], folding: Folding) -> TableColumns:
+    @lru_cache(maxsize=4_096)
+    def of(cls, columns: tuple[str, ...], folding: Folding) -> TableColumns:
         return cls({fold(Name(column, quoted=True), folding): column for column in columns})
 
     def find(self, name: str) -> str | None:

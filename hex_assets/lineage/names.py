@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from typing import NamedTuple
 
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 
@@ -20,16 +20,14 @@ class Folding(Enum):
     EXACT = "letter case always counts"
 
 
-@dataclass(frozen=True)
-class Name:
+class Name(NamedTuple):
     """One part of a name as the text writes it, without its quotes."""
 
     text: str
     quoted: bool = False
 
 
-@dataclass(frozen=True)
-class TableName:
+class TableName(NamedTuple):
     """A table as the text names it: one to four parts, the table last."""
 
     parts: tuple[Name, ...]
@@ -42,8 +40,7 @@ class TableName:
         )
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(NamedTuple):
     """Where unqualified names are looked up.
 
     Attributes:

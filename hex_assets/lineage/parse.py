@@ -11,7 +11,8 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
@@ -53,8 +54,7 @@ _NODES, _NODES_PER_TOKEN = 200_000, 20
 """Bounds sqlglot's backtracking, which is exponential in ``a JOIN b JOIN c ...`` without ON."""
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """One table that a text reads, and the session at that place of the text.
 
     Attributes:
@@ -120,8 +120,8 @@ class Script:
 
     def columns(
         self, session: Session, known: Callable[[Reference], Sequence[str] | Derived | None]
-    ) -> tuple[Mapping[object, Mapping[str, int]], Derived | None]:
-        """The columns that it uses of each table, as bits of ``Usage``, and what it returns.
+    ) -> tuple[Mapping[object, Mapping[str, int]], Attribution | None]:
+        """The columns that it uses of each table, as bits of ``Usage``, and its last statement.
 
         A bit is set if the column, directly or through subqueries, is used so by any statement; a
         column without bits is selected by a subquery, and nothing takes it up from there.
@@ -145,7 +145,7 @@ class Script:
             columns = known(reference)
             if isinstance(columns, Derived):
                 return None, columns
-            return reference, TableColumns.of(columns, folding) if columns else None
+            return reference, TableColumns.of(tuple(columns), folding) if columns else None
 
         for step in self.steps:
             if isinstance(step, Shape):
@@ -165,7 +165,7 @@ class Script:
                 made.pop(self._identity(step.table, session), None)
             elif isinstance(step, Use):
                 session = self._changed(session, step)
-        return used, last.result() if last is not None else None
+        return used, last
 
     def _identity(self, table: TableName, session: Session) -> tuple[str | None, ...]:
         """Database, schema and table, as far as they are known."""
@@ -190,7 +190,7 @@ class Script:
             path = Session(database, schemas)
             if len(schemas) == 1:
                 path = session_of(self.dialect, None, schemas[0])
-        return replace(path, database=None if has_two_levels(self.dialect) else database)
+        return path._replace(database=None if has_two_levels(self.dialect) else database)
 
 
 def table_references(
