@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,12 +12,14 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from hex_assets.frames import (
+    COLUMNS_READ,
     EVIDENCE_DISAGREEMENTS,
     HEX_CELLS,
     HEX_COMPONENT_IMPORTS,
     HEX_DATA_CONNECTIONS,
     HEX_QUERIED_TABLES,
     LINEAGE_EDGES,
+    NAMES,
     UNRESOLVED_REFERENCES,
     Frame,
 )
@@ -24,8 +27,8 @@ from hex_assets.lineage.cells import CellReads, Miss, cell_texts, read_cells
 from hex_assets.lineage.names import Name, Session, TableName, session_of
 from hex_assets.lineage.parse import MAX_CHARACTERS, Reference, References, Script
 from hex_assets.lineage.parse_store import Key, ParseStore, key_of
-from hex_assets.lineage.parser_processes import Limits, ParserProcesses, Text, collecting_seldom
-from hex_assets.lineage.queries import usage_words
+from hex_assets.lineage.parser_processes import Limits, ParserProcesses, Text
+from hex_assets.lineage.queries import USAGES, usage_words
 from hex_assets.lineage.resolve import (
     CatalogTable,
     Reason,
@@ -146,6 +149,7 @@ def build_edges(
     gaps = tuple(dict.fromkeys(gap for frame in inputs for gap in frame.gaps))
     merging = _Merging(TableIndex(catalog_tables.rows, prefixes))
     with ExitStack() as closing:
+        closing.enter_context(_without_cyclic_collector())
         if processes is None:
             processes = closing.enter_context(ParserProcesses(Limits(characters=max_characters)))
         parsing = _Parsing(processes, store)
@@ -182,6 +186,21 @@ def build_edges(
     )
 
 
+@contextmanager
+def _without_cyclic_collector() -> Iterator[None]:
+    """It would search all that is gathered, again and again, for a quarter of the time.
+
+    Trees are cyclic, but of those only the few of a small batch are made in this process.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class _Parsing:
     """Parses each distinct text once, and not at all if an earlier run did."""
 
@@ -209,13 +228,11 @@ class _Parsing:
         done = len(keyed) - len(new)
         if progress is not None and done:
             progress(done, len(keyed))
-        with collecting_seldom() as collect:
-            for place, script in self._processes.parse([text for _, text in new]):
-                self._used[new[place][0]] = script
-                done += 1
-                collect(done)
-                if progress is not None:
-                    progress(done, len(keyed))
+        for place, script in self._processes.parse([text for _, text in new]):
+            self._used[new[place][0]] = script
+            done += 1
+            if progress is not None:
+                progress(done, len(keyed))
 
     def parsed(self, sql: str, dialect: str) -> Script:
         key = key_of(dialect, sql)
@@ -543,29 +560,31 @@ class _Merging:
 
     # Results
 
-    def edge_rows(self) -> list[dict[str, Any]]:
+    def edge_rows(self) -> pl.DataFrame:
+        names = ("project_id", "cell_id", "service", "table_fqn", "component_id")
         rows = [
-            {
-                "project_id": key.project_id,
-                "cell_id": key.cell_id,
-                "service": key.table.service,
-                "table_fqn": key.table.table_fqn,
-                "table_id": key.table.table_id,
-                "component_id": key.component_id,
-                "columns": [
-                    {"name": column, "usage": usage_words(edge.columns[column])}
-                    for column in sorted(edge.columns)
-                ],
-                "evidence": sorted(edge.evidence),
-                "executions": edge.executions,
-                "last_seen": edge.last_seen,
-                "sql": edge.sql,
-                "resolution": edge.resolution.value,
-            }
+            (
+                key.project_id,
+                key.cell_id,
+                key.table.service,
+                key.table.table_fqn,
+                key.table.table_id,
+                key.component_id,
+                sorted(edge.evidence),
+                edge.executions,
+                edge.last_seen,
+                edge.sql,
+                edge.resolution.value,
+            )
             for key, edge in self.edges.items()
         ]
-        names = ("project_id", "cell_id", "service", "table_fqn", "component_id")
-        return sorted(rows, key=lambda row: [row[name] or "" for name in names])
+        schema = {name: type_ for name, type_ in LINEAGE_EDGES.types.items() if name != "columns"}
+        return (
+            pl.DataFrame(rows, schema=schema, orient="row")
+            .with_columns(_columns_read([edge.columns for edge in self.edges.values()]))
+            .select(*LINEAGE_EDGES.columns)
+            .sort(*names, nulls_last=False)
+        )
 
     def unresolved_rows(self) -> list[dict[str, Any]]:
         rows = [
@@ -580,6 +599,27 @@ class _Merging:
             for (project, reference, reason), (detail, executions, seen, _) in self.missed.items()
         ]
         return sorted(rows, key=lambda row: (row["project_id"], row["reason"], row["reference"]))
+
+
+def _columns_read(columns: Sequence[Mapping[str, int]]) -> pl.Series:
+    """Columns with the bits of their usages as a series of ``COLUMNS_READ``."""
+    flat = pl.DataFrame(
+        [(place, name, used[name]) for place, used in enumerate(columns) for name in sorted(used)],
+        schema={"place": pl.Int64, "name": pl.String, "usage": pl.Int64},
+        orient="row",
+    )
+    words = pl.Series([usage_words(bits) for bits in range(1 << len(USAGES))], dtype=NAMES)
+    lists = (
+        flat.select("place", columns=pl.struct("name", usage=words.gather(flat["usage"])))
+        .group_by("place")
+        .agg("columns")
+    )
+    return (
+        pl.DataFrame({"place": range(len(columns))}, schema={"place": pl.Int64})
+        .join(lists, on="place", how="left", maintain_order="left")
+        .select(pl.col("columns").fill_null([]).cast(COLUMNS_READ))
+        .to_series()
+    )
 
 
 def _parts(name: str) -> list[str]:

@@ -8,7 +8,6 @@ nothing with it. Such a text becomes a script that says which limit it ran into;
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import queue
@@ -16,7 +15,6 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock, Thread
 from time import monotonic
@@ -41,7 +39,6 @@ _AHEAD_CHARACTERS, _AHEAD_TEXTS = 8_000, 8
 _STARTING = 120.0
 _LONGEST_ANSWER = 1 << 30
 _MOST_PROCESSES = 16
-_TEXTS_PER_COLLECTION = 500
 _UNTIL_IT_ENDS_ITSELF = 5.0
 
 
@@ -177,26 +174,6 @@ class ParserProcesses:
                     self._idle.append(worker)
         if failure is not None:
             raise failure
-
-
-@contextmanager
-def collecting_seldom() -> Iterator[Callable[[int], None]]:
-    """Without the cyclic collector, which finds nothing in a batch and costs a quarter of the time.
-
-    What it gives is told how many texts are done, and collects every few hundred.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-
-    def collect(done: int) -> None:
-        if enabled and done % _TEXTS_PER_COLLECTION == 0:
-            gc.collect(1)
-
-    try:
-        yield collect
-    finally:
-        if enabled:
-            gc.enable()
 
 
 _Answer = tuple[int, Script] | BaseException

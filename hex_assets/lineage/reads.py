@@ -377,11 +377,14 @@ class _Walk:
         handler = _HANDLERS.get(type(node))
         if handler is not None:
             handler(self, node, scope, slot)
-        elif type(node) not in _LEAVES:
+        else:
             self._descend(node, scope, slot)
 
     def _push(self, nodes: Iterable[exp.Expr], scope: _Scope, slot: _Slot) -> None:
-        self.stack.extend((self._visit, node, scope, slot) for node in reversed(list(nodes)))
+        visit = self._visit
+        tasks = [(visit, node, scope, slot) for node in nodes if type(node) not in _LEAVES]
+        tasks.reverse()
+        self.stack += tasks
 
     def _descend(self, node: exp.Expr, scope: _Scope, slot: _Slot, *skipped: str) -> None:
         scope = self._with(node, scope, slot.query)
@@ -1324,14 +1327,15 @@ def _list(node: exp.Expr, key: str) -> list[Any]:
     return [value] if isinstance(value, exp.Expr) else []
 
 
-def _children(node: exp.Expr, *skipped: str) -> Iterator[exp.Expr]:
+def _children(node: exp.Expr, *skipped: str) -> list[exp.Expr]:
+    children: list[exp.Expr] = []
     for key, value in node.args.items():
-        if key in skipped:
-            continue
-        if isinstance(value, list):
-            yield from (child for child in value if isinstance(child, exp.Expr))
-        elif isinstance(value, exp.Expr):
-            yield value
+        if isinstance(value, exp.Expr):
+            if key not in skipped:
+                children.append(value)
+        elif isinstance(value, list) and key not in skipped:
+            children += [child for child in value if isinstance(child, exp.Expr)]
+    return children
 
 
 def _alias_of(item: exp.Expr) -> tuple[exp.Identifier | None, list[exp.Identifier]]:
