@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
@@ -20,11 +21,12 @@ from hex_assets.errors import (
     PermissionMissing,
     RecipeError,
     RequestError,
+    RequestRejected,
     ServerFailed,
     WarehouseError,
 )
 from hex_assets.hex.client import HexClient
-from hex_assets.hex.models import DataConnection, Listing, Me
+from hex_assets.hex.models import DataConnection, Me
 from hex_assets.http import Retry
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.client import OpenMetadataClient
@@ -291,13 +293,19 @@ def _check_hex(recipe: Recipe, now: datetime) -> Iterator[Check]:
     with open_hex(recipe, _ONE_MORE_TRY) as client:
         newest = client.newest_edits(limit=1)
         yield _about_token(recipe, _whoami(client), bool(newest), now)
-        reads: dict[str, Callable[[], Listing[Any]]] = {
-            "Hex data connections": client.data_connections
-        }
+        reads: list[tuple[str, Callable[[], object], Literal["warning", "failed"]]] = [
+            ("Hex data connections", client.data_connections, "failed"),
+            ("Hex collections", client.collections, "warning"),
+        ]
         if newest:
-            reads["Hex cells"] = partial(client.cells, newest[0].id)
-        for name, read in reads.items():
-            yield from _checks_of(name, partial(_check_readable, name, read))
+            project_id = newest[0].id
+            reads += [
+                ("Hex cells", partial(client.cells, project_id), "failed"),
+                ("Hex exports", partial(client.export, project_id, "draft"), "warning"),
+                ("Hex queried tables", partial(client.queried_tables, project_id), "warning"),
+            ]
+        for name, read, if_refused in reads:
+            yield from _checks_of(name, partial(_check_readable, name, read, if_refused))
 
 
 def _whoami(client: HexClient) -> Me:
@@ -328,12 +336,22 @@ def _about_token(recipe: Recipe, me: Me, sees_projects: bool, now: datetime) -> 
     return Check("Hex", "warning" if advice else "ok", ", ".join(found), " ".join(advice))
 
 
-def _check_readable(name: str, read: Callable[[], Listing[Any]]) -> Iterator[Check]:
+def _check_readable(
+    name: str, read: Callable[[], object], if_refused: Literal["warning", "failed"]
+) -> Iterator[Check]:
     try:
         read()
+    except PermissionMissing as error:
+        advice, error.hint = error.hint, ""
+        yield Check(name, if_refused, str(error), advice)
+        return
     except NotFound:
         # The project has gone since it was listed, yet the token may ask.
         pass
+    except RequestRejected as error:
+        # A project that was never published has no queried tables.
+        if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise
     yield Check(name, "ok", "readable")
 
 

@@ -138,21 +138,25 @@ def test_all_is_well(servers: Servers) -> None:
     assert [(check.name, check.status, check.advice) for check in checks] == [
         ("Hex", "ok", ""),
         ("Hex data connections", "ok", ""),
+        ("Hex collections", "ok", ""),
         ("Hex cells", "ok", ""),
+        ("Hex exports", "ok", ""),
+        ("Hex queried tables", "ok", ""),
         ("OpenMetadata", "ok", ""),
         ("Catalog of snowflake_prod", "ok", ""),
         ("Query history of snowflake_prod", "ok", ""),
     ]
     assert checks[0].found == f"workspace token, organization {servers.workspace.org_id}"
-    assert checks[3].found == "version 2.0.7, token accepted"
-    assert checks[4].found == "database service found"
+    assert checks[6].found == "version 2.0.7, token accepted"
+    assert checks[7].found == "database service found"
 
 
 def test_checks_write_nothing_and_show_no_secret(servers: Servers) -> None:
     recipe = servers.recipe()
     checks = check_connections(recipe)
     assert not servers.catalog_faults.writes()
-    assert not servers.hex_faults.writes()
+    # Hex's export is a read, though it is asked for by POST.
+    assert set(servers.hex_faults.writes()) == {"POST /api/v1/projects/export"}
     for secret in (servers.workspace.token, JWT):
         assert secret not in repr(checks)
 
@@ -168,16 +172,51 @@ def test_a_token_that_expires_soon_is_told(servers: Servers, days_left: float, s
     assert bool(check.advice) == (status == "warning")
 
 
-def test_missing_scopes_are_named(servers: Servers) -> None:
-    scopes = tuple(s for s in servers.workspace.scopes if "ells" not in s and "onnections" not in s)
-    assert len(scopes) == len(servers.workspace.scopes) - 2
+@pytest.mark.parametrize(
+    ("scope", "name", "status", "cost"),
+    [
+        ("Data connections: Read", "Hex data connections", "failed", "no database service"),
+        ("Cells: Read", "Hex cells", "failed", "their lineage"),
+        ("Collections: Read", "Hex collections", "warning", "no descriptions"),
+        ("Projects: Read queried tables", "Hex queried tables", "warning", "is no evidence"),
+        ("Users: Read", "Hex", "ok", ""),
+    ],
+)
+def test_every_missing_scope_is_named_with_its_cost(
+    servers: Servers, scope: str, name: str, status: str, cost: str
+) -> None:
+    assert scope in servers.workspace.scopes
+    scopes = tuple(one for one in servers.workspace.scopes if one != scope)
     servers.hex_state.put_workspace(replace(servers.workspace, scopes=scopes))
-    checks = found(servers.recipe())
-    assert checks["Hex"].status == "ok"
-    for name, scope in (("Hex data connections", "Data connections"), ("Hex cells", "Cells")):
-        assert checks[name].status == "failed"
+    checks = found(servers.recipe(hexOrgId="abc"))
+    assert checks[name].status == status
+    assert cost in checks[name].advice
+    if cost:
         assert "HTTP 403" in checks[name].found
-        assert f"the scope '{scope} read'" in checks[name].advice
+        assert "Give the token the scope" in checks[name].advice
+    others = [one for one in checks.values() if one.name not in (name, "Hex")]
+    assert {one.status for one in others} == {"ok"}
+
+
+def test_all_missing_scopes_are_told_at_once(servers: Servers) -> None:
+    servers.hex_state.put_workspace(replace(servers.workspace, scopes=("Projects: Read",)))
+    bad = {one.name for one in check_connections(servers.recipe(), lambda: NOW) if one.advice}
+    assert bad == {
+        "Hex",
+        "Hex data connections",
+        "Hex collections",
+        "Hex cells",
+        "Hex queried tables",
+    }
+
+
+def test_without_enterprise_and_exports_a_run_lacks_something(servers: Servers) -> None:
+    servers.hex_state.put_workspace(replace(servers.workspace, enterprise=False))
+    servers.hex_faults.faults.append(Fault("POST /api/v1/projects/export", times=None, status=403))
+    checks = found(servers.recipe())
+    assert checks["Hex queried tables"].status == checks["Hex exports"].status == "warning"
+    assert "Enterprise plan only" in checks["Hex queried tables"].advice
+    assert "read as drafts" in checks["Hex exports"].advice
 
 
 def test_an_unknown_organization_can_be_given(servers: Servers) -> None:

@@ -41,7 +41,8 @@ _SECONDS_BETWEEN_LINES = 30.0
 def hex_workspace(
     context: dg.AssetExecutionContext, recipes: Recipes
 ) -> dg.MaterializeResult[Frame]:
-    """Whose token it is: its kind, when it expires, and the id of the organization for links."""
+    """Whose token it is: kind, end, scopes it lacks, and the id of the organization for links."""
+    from hex_assets.hex.client import LOST_WITHOUT
     from hex_assets.hex.reader import read_workspace
 
     with failures(), open_hex(recipes.recipe(context.partition_key)) as client:
@@ -53,7 +54,9 @@ def hex_workspace(
             "hex": dg.MetadataValue.url(client.web_url),
             "token_kind": row["token_kind"],
             "token_expires_at": str(row["token_expires_at"] or "never, or unknown"),
-            "missing_scopes": ", ".join(row["missing_scopes"]) or "none found",
+            "missing_scopes": dg.MetadataValue.md(
+                _lines(tuple(f"{scope}: {LOST_WITHOUT[scope]}" for scope in row["missing_scopes"]))
+            ),
         },
     )
 

@@ -102,6 +102,21 @@ _COLLECTIONS = _Resource(
 )
 _READ_QUERIED_TABLES = "Projects: Read queried tables"
 
+LOST_WITHOUT: Mapping[str, str] = {
+    "Read projects": "nothing can be read",
+    "Data connections read": "cells and queried tables are linked to no database service",
+    "Cells read": "the cells of projects that Hex does not export, and their lineage, are missing",
+    "Collections read": "collections have no descriptions",
+    _READ_QUERIED_TABLES: "Hex's own list of tables, which the Enterprise plan has, is no evidence",
+    "Users read": "links to Hex need hexAssets.hexOrgId, and nobody knows when the token expires",
+}
+"""What a token costs its user that lacks a scope."""
+
+_NO_EXPORTS = (
+    "Ask Hex support to enable exports by API, and give the token's user Can Explore on the "
+    "project. Without it, projects are read as drafts, without sections, imports of components and "
+    "the dataframes that charts show"
+)
 
 _EVERY_PROJECT: Mapping[str, bool] = {
     "includeComponents": True,
@@ -224,6 +239,25 @@ class HexClient:
         except ValidationError as error:
             raise self._api.unreadable("GET /users/me", 200, what_is_wrong(error), during) from None
 
+    def missing_list_scopes(self) -> tuple[str, ...]:
+        """The scopes of ``LOST_WITHOUT`` that listings lack, found by one small request each.
+
+        Cells and queried tables are asked for by project; reading them tells the rest.
+
+        Raises:
+            RequestError: see ``hex_assets.errors``.
+        """
+        missing = []
+        lists: tuple[_Resource[Any], ...] = (_COLLECTIONS, _DATA_CONNECTIONS)
+        for resource in lists:
+            try:
+                self._page(resource, {"limit": 1}, "looking for missing scopes")
+            except PermissionMissing:
+                missing.append(resource.scope)
+            except NotFound:
+                continue
+        return tuple(missing)
+
     def projects(self) -> Listing[Project]:
         """All projects and components the token may see, archived and trashed ones included.
 
@@ -324,14 +358,14 @@ class HexClient:
             RequestError: see ``hex_assets.errors``.
         """
         during = f"exporting project {project_id}"
-        body = self._call(
-            "POST",
-            "/projects/export",
-            HEX_API,
-            "Read projects",
-            during,
-            json={"projectId": project_id, "version": version},
-        )
+        asked = {"projectId": project_id, "version": version}
+        try:
+            body = self._call(
+                "POST", "/projects/export", HEX_API, "Read projects", during, json=asked
+            )
+        except PermissionMissing as error:
+            error.hint = _NO_EXPORTS
+            raise
         try:
             return Export.model_validate(body).content
         except ValidationError as error:
@@ -417,12 +451,15 @@ class HexClient:
             return self._api.call(method, path, group=group, during=during, **content)
         except PlanMissing as error:
             if scope == _READ_QUERIED_TABLES:
-                error.hint = "Hex tells queried tables on the Enterprise plan only"
+                error.hint = (
+                    "Hex tells queried tables on the Enterprise plan only. Without it, "
+                    f"{LOST_WITHOUT[scope]}"
+                )
             raise
         except PermissionMissing as error:
             error.hint = (
                 f"Give the token the scope '{scope}' in Hex (Settings > API keys), "
-                "or use the token of a user who may do this"
+                f"or use the token of a user who may do this. Without it, {LOST_WITHOUT[scope]}"
             )
             raise
 

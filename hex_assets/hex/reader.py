@@ -61,25 +61,25 @@ def read_workspace(client: HexClient) -> Frame:
     """Whose token it is, as the one row of ``HEX_WORKSPACE``.
 
     A token that may not ask (or for which Hex fails to answer, as it is said to do for workspace
-    tokens) leaves all but its kind unknown.
+    tokens) leaves its end and the organization unknown.
 
     Raises:
         RequestError: Hex could not be asked, or does not accept the token.
     """
-    missing = []
+    missing = list(client.missing_list_scopes())
     try:
         me = client.me()
     except (PermissionMissing, NotFound, ServerFailed) as error:
         _log.warning("Projects get no links; set hexAssets.hexOrgId to have them. %s", error)
         me = Me()
         if isinstance(error, PermissionMissing):
-            missing = ["Users read"]
+            missing.append("Users read")
     expires = me.token.exp if me.token else None
     row = {
         "org_id": me.org.id if me.org else None,
         "token_kind": client.token_kind,
         "token_expires_at": None if expires is None else _instant(expires),
-        "missing_scopes": missing,
+        "missing_scopes": sorted(missing),
     }
     return HEX_WORKSPACE.frame([row])
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from http import HTTPStatus
 from typing import Any
 
 import polars as pl
@@ -50,7 +51,6 @@ _REFUSALS_TO_SETTLE = 2
 """One project may refuse its export to a personal token; two without any success mean all do."""
 
 _RUNS_ASKED = 100
-_UNPROCESSABLE = 422
 
 _SCHEMAS: Mapping[Kind, FrameSchema] = {
     "cells": HEX_CELLS,
@@ -309,7 +309,7 @@ class _DetailReader:
         try:
             listing = self._client.queried_tables(project["id"])
         except RequestRejected as error:
-            if error.status != _UNPROCESSABLE:
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
                 raise
             return empty
         rows = [
@@ -340,7 +340,7 @@ class _DetailReader:
                 scheduled, more = self._client.runs(project["id"], self._runs, SCHEDULED)
                 runs, malformed = runs + scheduled, malformed + more
         except RequestRejected as error:
-            if error.status != _UNPROCESSABLE:
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
                 raise
             return empty
         rows = run_rows(project["id"], runs)

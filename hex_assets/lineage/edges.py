@@ -147,7 +147,7 @@ def build_edges(
     queried_tables = queried_tables or HEX_QUERIED_TABLES.empty()
     inputs = (history, catalog_tables, cells, connections, imports, queried_tables)
     gaps = tuple(dict.fromkeys(gap for frame in inputs for gap in frame.gaps))
-    merging = _Merging(TableIndex(catalog_tables.rows, prefixes))
+    merging = _Merging(TableIndex(catalog_tables.rows, prefixes), _inlined(cells.rows))
     with ExitStack() as closing:
         closing.enter_context(_without_cyclic_collector())
         if processes is None:
@@ -279,8 +279,9 @@ class _Linked:
 class _Merging:
     """Edges being gathered from one witness after the other."""
 
-    def __init__(self, index: TableIndex) -> None:
+    def __init__(self, index: TableIndex, inlined: Mapping[tuple[str, str | None], str]) -> None:
         self.index = index
+        self.inlined = inlined
         self.edges: dict[_Key, _Edge] = {}
         self.missed: dict[tuple[str, str, str], tuple[str | None, int, Any, tuple[Any, ...]]] = {}
         self.exact = self.inferred = self.system = 0
@@ -289,6 +290,10 @@ class _Merging:
         self.differences: dict[tuple[Any, ...], int] = {}
         self.listed: set[str] = set()
         self.services: set[str] = set()
+
+    def _key(self, project: str, cell: str | None, table: CatalogTable) -> _Key:
+        """What a cell reads itself, or for the component whose cell it is."""
+        return _Key(project, cell, table, self.inlined.get((project, cell)))
 
     def _witness(
         self, key: _Key, evidence: str, resolution: Resolution, columns: Mapping[str, int]
@@ -382,7 +387,9 @@ class _Merging:
         self.services.add(row["service"])
         order = (seen, row["sql_key"], *(row[name] or "" for name in _SCOPE))
         for table, (resolution, columns) in linked.tables.items():
-            edge = self._witness(_Key(project, cell, table), QUERY_HISTORY, resolution, columns)
+            edge = self._witness(
+                self._key(project, cell, table), QUERY_HISTORY, resolution, columns
+            )
             edge.executions += executions
             if edge.last_seen is None or order > edge.shown:
                 edge.last_seen, edge.sql, edge.shown = seen, row["sql"], order
@@ -403,7 +410,7 @@ class _Merging:
                 columns = {names.get(c.lower(), c) for c in record["columns"] or ()}
                 recorded.setdefault(table, set()).update(columns)
                 edge = self._witness(
-                    _Key(project, cell, table),
+                    self._key(project, cell, table),
                     WAREHOUSE_RESOLVED,
                     answer.resolution,
                     dict.fromkeys(columns, 0),
@@ -440,7 +447,7 @@ class _Merging:
         }
         for (project, cell), found in reads.items():
             for table, (resolution, columns) in found.tables.items():
-                edge = self._witness(_Key(project, cell, table), CELL_SQL, resolution, columns)
+                edge = self._witness(self._key(project, cell, table), CELL_SQL, resolution, columns)
                 edge.sql = edge.sql or sql[project, cell]
         for miss in misses:
             self._miss(*miss[:3], miss.detail or None)
@@ -475,7 +482,11 @@ class _Merging:
                 self._miss(project, name, answer.reason.value, answer.detail or None)
 
     def follow_imports(self, rows: pl.DataFrame) -> None:
-        """Credit the tables of a component to all that import it, directly or not, once each."""
+        """Credit the tables of a component to all that import it, directly or not, once each.
+
+        Where its cells stand inlined in the project, they have credited it already.
+        """
+        credited = {(key.project_id, key.component_id, key.table) for key in self.edges}
         imported: dict[str, dict[str, str | None]] = {}
         for project, component, cell in (
             rows.select("project_id", "component_id", "cell_id").sort(pl.all()).iter_rows()
@@ -483,7 +494,8 @@ class _Merging:
             imported.setdefault(project, {}).setdefault(component, cell)
         own: dict[str, list[tuple[_Key, _Edge]]] = {}
         for key, edge in self.edges.items():
-            own.setdefault(key.project_id, []).append((key, edge))
+            if key.component_id is None:
+                own.setdefault(key.project_id, []).append((key, edge))
         for project in imported:
             reached: dict[str, str | None] = {}
             waiting = list(imported[project].items())
@@ -494,6 +506,8 @@ class _Merging:
                     waiting += [(inner, cell) for inner in imported.get(component, {})]
             for component, cell in reached.items():
                 for key, edge in own.get(component, ()):
+                    if (project, component, key.table) in credited:
+                        continue
                     through = _Key(project, cell, key.table, component)
                     for evidence in edge.evidence:
                         copy = self._witness(through, evidence, edge.resolution, edge.columns)
@@ -620,6 +634,17 @@ def _columns_read(columns: Sequence[Mapping[str, int]]) -> pl.Series:
         .select(pl.col("columns").fill_null([]).cast(COLUMNS_READ))
         .to_series()
     )
+
+
+def _inlined(cells: pl.DataFrame) -> dict[tuple[str, str | None], str]:
+    """Component of each cell with SQL that stands inlined in a project that imports it."""
+    rows = cells.filter(pl.col("component_id").is_not_null() & pl.col("sql").is_not_null())
+    return {
+        (project, cell): component
+        for project, cell, component in rows.select(
+            "project_id", "cell_id", "component_id"
+        ).iter_rows()
+    }
 
 
 def _parts(name: str) -> list[str]:

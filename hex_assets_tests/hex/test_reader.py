@@ -278,6 +278,23 @@ def test_the_token_tells_its_kind_and_end() -> None:
     }
 
 
+def test_scopes_that_the_token_lacks_are_found_by_small_requests() -> None:
+    refused = ("/me", "/collections", "/data-connections")
+    fake = FakeHex(
+        connections=[connection(number) for number in range(1, 30)],
+        faults=[lambda r: newer_error(403, "no") if r.url.path.endswith(refused) else None],
+    )
+    with fake.client() as client:
+        (row,) = read_workspace(client).rows.to_dicts()
+    assert row["missing_scopes"] == ["Collections read", "Data connections read", "Users read"]
+    fake.faults.clear()
+    fake.requests.clear()
+    with fake.client() as client:
+        (row,) = read_workspace(client).rows.to_dicts()
+    assert row["missing_scopes"] == []
+    assert len(fake.requests) == 3
+
+
 def test_collections_bring_their_descriptions_and_groups_their_names() -> None:
     sharing = {
         "collections": [{"collection": {"name": n}, "access": "CAN_VIEW"} for n in ("B", "A")],
