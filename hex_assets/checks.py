@@ -15,6 +15,12 @@ _UNRESOLVED_SHARE = 0.5
 """More unresolved than resolved references points at a wrong or missing prefix."""
 
 
+_LINEAGE_COVERAGE = 0.5
+"""Fewer projects with an edge than this, of those that have SQL, points at a part that is blind."""
+
+_QUIET_HOURS = 72.0
+"""A weekend passes without executions; more points at a log or a view that has stopped."""
+
 _DISAGREEMENT_SHARE = 0.2
 """More disagreements than this per edge are drift: of the parser, a reader, or stale cells."""
 
@@ -134,6 +140,29 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         """Every warehouse answered for the whole window, and Hex ran something in it."""
         return _complete(warehouse_query_history, "statements signed by Hex")
 
+    @dg.asset_check(asset="warehouse_query_history", partitions_def=workspaces)
+    def warehouse_query_history_recent(warehouse_query_history: Frame) -> dg.AssetCheckResult:
+        """The newest execution of each warehouse is of the last days."""
+        newest = warehouse_query_history.rows.group_by("service").agg(pl.col("last_seen").max())
+        now = datetime.now(timezone.utc)
+        hours = {
+            service: (now - seen).total_seconds() / 3600
+            for service, seen in newest.sort("service").iter_rows()
+        }
+        quiet = [service for service, age in hours.items() if age > _QUIET_HOURS]
+        words = [f"{service}: newest {age:.0f} h ago" for service, age in hours.items()]
+        return dg.AssetCheckResult(
+            passed=not quiet,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=("; ".join(words) or "no executions")
+            + (
+                f". After {_QUIET_HOURS:.0f} h, see that the warehouse still logs what Hex runs"
+                if quiet
+                else ""
+            ),
+            metadata={"hours_since_newest": max(hours.values(), default=0.0)},
+        )
+
     @dg.asset_check(asset="catalog_tables", partitions_def=workspaces)
     def catalog_tables_present(catalog_tables: Frame) -> dg.AssetCheckResult:
         """OpenMetadata has tables within the recipe's prefixes; without them nothing resolves."""
@@ -142,20 +171,31 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
     @dg.asset_check(
         asset="lineage_edges",
         partitions_def=workspaces,
-        additional_ins={"warehouse_query_history": dg.AssetIn("warehouse_query_history")},
+        additional_ins={
+            "warehouse_query_history": dg.AssetIn("warehouse_query_history"),
+            "hex_cells": dg.AssetIn("hex_cells"),
+        },
     )
-    def lineage_edges_present(
-        lineage_edges: Frame, warehouse_query_history: Frame
+    def lineage_coverage(
+        lineage_edges: Frame, warehouse_query_history: Frame, hex_cells: Frame
     ) -> dg.AssetCheckResult:
-        """Projects that ran SQL have at least one edge, and the evidence was complete."""
-        ran = warehouse_query_history.rows["project_id"].unique()
-        linked = lineage_edges.rows["project_id"].unique()
-        coverage = ran.is_in(linked.implode()).sum() / len(ran) if len(ran) else 1.0
+        """Projects that query a warehouse have at least one edge, and the evidence was complete."""
+        queries = hex_cells.rows.filter(
+            pl.col("data_connection_id").is_not_null() & pl.col("sql").is_not_null()
+        )
+        connected = {*queries["project_id"], *warehouse_query_history.rows["project_id"]}
+        without = connected - set(lineage_edges.rows["project_id"])
+        coverage = 1 - len(without) / len(connected) if connected else 1.0
         return dg.AssetCheckResult(
-            passed=lineage_edges.complete and coverage > 0,
+            passed=lineage_edges.complete and coverage >= _LINEAGE_COVERAGE,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{coverage:.0%} of the {len(ran)} projects that ran SQL have an edge",
-            metadata={"coverage": float(coverage), **gaps_metadata(lineage_edges)},
+            description=f"{coverage:.0%} of the {len(connected)} projects that query a warehouse "
+            f"have an edge. Below {_LINEAGE_COVERAGE:.0%}, look at unresolved_references",
+            metadata={
+                "coverage": coverage,
+                "projects_without_an_edge": len(without),
+                **gaps_metadata(lineage_edges),
+            },
         )
 
     @dg.asset_check(
@@ -233,8 +273,9 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         hex_queried_tables_complete,
         hex_schedules_healthy,
         warehouse_query_history_complete,
+        warehouse_query_history_recent,
         catalog_tables_present,
-        lineage_edges_present,
+        lineage_coverage,
         unresolved_references_few,
         evidence_disagreements_few,
         openmetadata_entities_published,
