@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
@@ -48,14 +49,19 @@ def workspace(count: int) -> FakeHex:
     )
 
 
-def run(fake: FakeHex, folder: UPath, day: int) -> tuple[HexDetails, int, float, int]:
+def run(
+    fake: FakeHex,
+    folder: UPath,
+    day: int,
+    fault: Callable[[httpx.Request], None] = lambda request: None,
+) -> tuple[HexDetails, int, float, int]:
     """One run: what it read, requests, simulated minutes, most requests in any minute."""
     moments: list[float] = []
 
     def note(request: httpx.Request) -> None:
         moments.append(fake.clock.now)
 
-    fake.faults = [note]
+    fake.faults = [note, fault]
     fake.requests.clear()
     begun = fake.clock.now
     with fake.client(budget=RequestBudget(PER_MINUTE, fake.clock)) as client:
@@ -81,6 +87,30 @@ def run(fake: FakeHex, folder: UPath, day: int) -> tuple[HexDetails, int, float,
     return details, len(fake.requests), minutes, refused
 
 
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def resumed(count: int) -> tuple[HexDetails, int, float, int]:
+    """A first run that is killed halfway, and the one that goes on: requests of both."""
+    fake = workspace(count)
+    folder = UPath(f"memory://benchmark/{uuid.uuid4().hex}")
+    left = 3 * count // 2
+
+    def kill(request: httpx.Request) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    try:
+        run(fake, folder, 0, kill)
+    except Killed:
+        before = len(fake.requests)
+    details, requests, minutes, over = run(fake, folder, 0)
+    return details, before + requests, minutes, over
+
+
 def main() -> None:
     """Print a Markdown table."""
     print("| projects | run | changed | in turn | requests | minutes | over the limit |")
@@ -99,6 +129,12 @@ def main() -> None:
                 f"| {minutes:.1f} | {over} |",
                 flush=True,
             )
+        details, requests, minutes, over = resumed(count)
+        print(
+            f"| {count} | first, killed halfway, and the rest | {details.changed} "
+            f"| {details.in_turn} | {requests} | {minutes:.1f} (the rest) | {over} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

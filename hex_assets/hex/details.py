@@ -77,7 +77,9 @@ class StoredDetails:
         self._parts: list[UPath] = []
         for path in [self._whole, *self._listed()]:
             for detail in _read(path):
-                self._remember(detail)
+                known = self._details.get(detail.key)
+                if known is None or known.read_at <= detail.read_at:
+                    self._details[detail.key] = detail
 
     @property
     def details(self) -> Details:
@@ -89,7 +91,8 @@ class StoredDetails:
         part = self._folder / f"{uuid.uuid4().hex}.json.gz"
         write_whole(part, _encoded([detail]))
         self._parts.append(part)
-        self._remember(detail)
+        # Not by its time: the clock may have been ahead when the other copy was read.
+        self._details[detail.key] = detail
         if len(self._parts) >= _PARTS_AT_MOST:
             self._compact()
 
@@ -109,11 +112,6 @@ class StoredDetails:
         """Take the small files into the large one."""
         if self._parts:
             self._compact()
-
-    def _remember(self, detail: Detail) -> None:
-        known = self._details.get(detail.key)
-        if known is None or known.read_at <= detail.read_at:
-            self._details[detail.key] = detail
 
     def _compact(self) -> None:
         write_whole(self._whole, _encoded(self._details.values()))

@@ -57,7 +57,7 @@ def plan_reading(
         refresh_in_runs: the rotating slice is one part of so many; 0 for none.
     """
     changed: list[Due] = []
-    others: list[tuple[datetime, Due]] = []
+    others: list[tuple[timedelta, Due]] = []
     for project in projects:
         wanted = [kind for kind in KINDS if kind in kinds and applies(project, kind)]
         new = tuple(kind for kind in wanted if not is_current(project, kind, stored))
@@ -65,10 +65,12 @@ def plan_reading(
             changed.append(Due(project, new))
         elif wanted:
             read = min(stored[project["id"], kind].read_at for kind in wanted)
-            others.append((read, Due(project, tuple(wanted))))
+            # Read in the future means that a clock was wrong, and nobody knows when it was.
+            age = now - read if read <= now else timedelta.max
+            others.append((age, Due(project, tuple(wanted))))
     slice_size = math.ceil((len(changed) + len(others)) / refresh_in_runs) if refresh_in_runs else 0
-    rested = [(read, due) for read, due in others if now - read >= _AT_REST]
-    rested.sort(key=lambda each: (each[0], each[1].project["id"]))
+    rested = [(age, due) for age, due in others if age >= _AT_REST]
+    rested.sort(key=lambda each: (-each[0].total_seconds(), each[1].project["id"]))
     changed.sort(key=lambda due: _value(due.project))
     return Plan(tuple(changed), tuple(due for _, due in rested[:slice_size]))
 

@@ -155,6 +155,26 @@ def test_items_seen_on_two_pages_are_listed_once_as_last_seen() -> None:
     assert titles == ["Renamed", "Project 2", "Project 3"]
 
 
+def test_letter_case_of_ids_does_not_count() -> None:
+    fake = FakeHex(
+        projects=[project(10, id=uuid_of(10).upper()), project(10), project(11)], page_size=1
+    )
+    with fake.client() as client:
+        assert [p.id for p in client.projects().items] == [uuid_of(10), uuid_of(11)]
+
+
+def test_a_project_deleted_between_two_pages_takes_no_other_with_it() -> None:
+    fake = FakeHex(projects=[project(n) for n in range(5)], page_size=2)
+
+    def delete_behind(request: httpx.Request) -> None:
+        if "after" in request.url.params and len(fake.projects) == 5:
+            del fake.projects[4]
+
+    fake.faults = [delete_behind]
+    with fake.client() as client:
+        assert [p.id for p in client.projects().items] == [uuid_of(n) for n in range(4)]
+
+
 def test_a_page_that_brings_nothing_new_does_not_end_the_listing() -> None:
     twice = [project(1), project(2)]
     fake = FakeHex(projects=[*twice, *twice, project(3)], page_size=2)

@@ -17,7 +17,7 @@ from upath import UPath
 from hex_assets.errors import TokenRejected
 from hex_assets.hex.details import StoredDetails
 from hex_assets.hex.reader import data_connections_frame, read_projects
-from hex_assets.hex.reading import HexDetails, ReadingLimits, read_details
+from hex_assets.hex.reading import HexDetails, Progress, ReadingLimits, read_details
 from hex_assets_tests.hex.fake_hex import FakeHex, connection, newer_error, project, uuid_of
 
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -150,6 +150,48 @@ def test_the_most_viewed_comes_first_and_time_ends_the_run(folder: UPath) -> Non
     rest = read(fake, folder)
     assert len(fake.requests) == 6
     assert rest.cells.complete
+
+
+def test_progress_tells_how_far_it_is_and_how_long_it_takes(folder: UPath) -> None:
+    fake = workspace(3)
+    told: list[Progress] = []
+
+    def five_seconds_pass(request: httpx.Request) -> None:
+        fake.clock.now += 5
+
+    fake.faults.append(five_seconds_pass)
+    read(fake, folder, progress=told.append)
+    assert [(one.done, one.total) for one in told] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert [one.seconds_left for one in told] == [None, 30.0, 15.0, 0.0]
+    left = [one.requests_left for one in told]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < left[0]
+
+
+def test_a_project_deleted_after_the_listing_is_a_gap_of_its_own(folder: UPath) -> None:
+    fake = workspace(2)
+    gone = uuid_of(2)
+    fake.faults.append(
+        lambda r: newer_error(404, "gone", "NOT_FOUND") if gone in f"{r.url}{r.content!r}" else None
+    )
+    details = read(fake, folder)
+    assert details.cells.gaps == (f"cells of project {gone}: vanished before it was read",)
+    assert details.cells.rows["project_id"].unique().to_list() == [uuid_of(1)]
+
+
+@pytest.mark.parametrize("skew", [timedelta(days=-400), timedelta(days=400)])
+def test_a_wrong_clock_of_ours_neither_hides_a_change_nor_reads_all_again(
+    folder: UPath, skew: timedelta
+) -> None:
+    fake = workspace(3)
+    read(fake, folder)
+    fake.projects[1] = project(2, lastEditedAt="2026-10-31T00:00:00.000Z")
+    skewed = read(fake, folder, now=lambda: NOW + skew, limits=ReadingLimits(refresh_in_runs=0))
+    assert (skewed.changed, len(fake.requests)) == (1, 3)
+    assert read(fake, folder).changed == 0
+    # What was read in the future of a clock that was wrong is no longer at rest.
+    turn = read(fake, folder, now=lambda: NOW + timedelta(days=2))
+    assert turn.in_turn == 1
 
 
 @contextmanager
