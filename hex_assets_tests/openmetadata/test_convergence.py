@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hex_assets.errors import PublishError
+from hex_assets.errors import PublishError, RequestError
 from hex_assets.frames import Frame
 from hex_assets.openmetadata.publish import Sources, publish
 from hex_assets.sandbox.faults import Fault
@@ -83,16 +85,43 @@ def undisturbed(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple
         return finished(catalog), writes
 
 
+class _LateAnswers(httpx.HTTPTransport):
+    """Sends everything; after so many writes, answers to them come when nobody waits any more."""
+
+    def __init__(self, writes: int) -> None:
+        super().__init__()
+        self._left = writes
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        if request.method != "GET":
+            self._left -= 1
+            if self._left < 0:
+                response.read()
+                raise httpx.ReadTimeout("nobody waits any more", request=request)
+        return response
+
+
 class Killed(BaseException):
     """Stands for the end of the process: nothing catches it."""
 
 
-@pytest.mark.parametrize("way", ["reset", "status", "kill"])
+FAULTS: dict[str, dict[str, Any]] = {
+    "reset": {"kind": "reset"},
+    "status": {"kind": "status", "status": 500},
+    "throttled": {"kind": "status", "status": 429},
+    "garbage": {"kind": "garbage"},
+    "lost": {"kind": "lost"},
+}
+Way = Literal["reset", "status", "throttled", "late", "garbage", "kill"]
+
+
+@pytest.mark.parametrize("way", get_args(Way))
 def test_a_run_that_dies_anywhere_is_completed_by_the_next(
     stage: Stage,
     tmp_path: Path,
     undisturbed: tuple[Any, int],
-    way: Literal["reset", "status", "kill"],
+    way: Way,
 ) -> None:
     end, writes = undisturbed
     assert writes == 12
@@ -103,7 +132,7 @@ def test_a_run_that_dies_anywhere_is_completed_by_the_next(
             assert finished(catalog) == end, f"died after {survived} writes"
 
 
-def die_after(catalog: Catalog, writes: int, way: Literal["reset", "status", "kill"]) -> None:
+def die_after(catalog: Catalog, writes: int, way: Way) -> None:
     """Publish what is after, with every write after so many failing."""
     already = len(catalog.faults.writes())
 
@@ -112,12 +141,39 @@ def die_after(catalog: Catalog, writes: int, way: Literal["reset", "status", "ki
             raise Killed
         return JWT
 
-    if way != "kill":
-        fault = Fault("(PUT|POST|PATCH|DELETE) ", kind=way, nth=writes + 1, times=None)
+    if way in FAULTS:
+        fault = Fault("(PUT|POST|PATCH|DELETE) ", nth=writes + 1, times=None, **FAULTS[way])
         catalog.faults.faults.append(fault)
-    with catalog.client(jwt) as client, pytest.raises((PublishError, Killed)):
+    transport = _LateAnswers(writes) if way == "late" else None
+    with (
+        catalog.client(jwt, transport=transport) as client,
+        pytest.raises((PublishError, Killed)),
+    ):
         publish(client, CAREFUL, Sources(*after(catalog)))
     catalog.faults.faults.clear()
+
+
+def test_any_single_request_may_fail_alone(
+    stage: Stage, tmp_path: Path, undisturbed: tuple[Any, int]
+) -> None:
+    """Reads too, each in another way than the one before; after it the server is well again."""
+    end, _ = undisturbed
+    for number in count(1):
+        with stage.catalog(tmp_path / f"{number}.sqlite") as catalog:
+            publish_before(catalog)
+            kind = list(FAULTS.values())[number % len(FAULTS)]
+            fault = Fault("", nth=number, **kind)
+            catalog.faults.faults.append(fault)
+            with (
+                catalog.client() as client,
+                suppress(PublishError, RequestError),
+            ):
+                publish(client, CAREFUL, Sources(*after(catalog)))
+            catalog.faults.faults.clear()
+            assert finished(catalog) == end, f"request {number} failed: {kind}"
+            if fault.seen < number:
+                break
+    assert number > 20
 
 
 def test_answers_that_get_lost_do_no_harm(
