@@ -90,6 +90,8 @@ def desired_state(
         if component:
             components.append(DesiredChart(**_entity(project, own)))
             not_published[project_id] = _IS_A_CHART
+            # A project may have been turned into a component; its dashboard goes.
+            leaving.add(project_id)
         else:
             published.append(DesiredDashboard(**_entity(project, own)))
     charts = desired_charts(published, components, edges, cells, imports, publishes_chart)

@@ -111,7 +111,8 @@ class Desired:
         charts: components, and cells with lineage.
         dashboards: live projects within the filters.
         not_published: why any other project of Hex has no dashboard.
-        leaving: which of those are to be deleted: the archived and trashed ones.
+        leaving: which of those are to be deleted: the archived and trashed ones, and dashboards
+            of what is a component now.
     """
 
     service: str
