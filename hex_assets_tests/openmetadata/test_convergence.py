@@ -16,7 +16,7 @@ from hex_assets.errors import PublishError
 from hex_assets.frames import Frame
 from hex_assets.openmetadata.publish import Sources, publish
 from hex_assets.sandbox.faults import Fault
-from hex_assets_tests.openmetadata.catalogs import JWT, Catalog, Stage
+from hex_assets_tests.openmetadata.catalogs import JWT, RELEASES, Catalog, Stage
 from hex_assets_tests.openmetadata.workspaces import (
     CREATED,
     edge,
@@ -194,7 +194,7 @@ EDITS = st.lists(
     ),
     max_size=4,
 )
-SWITCHES = st.fixed_dictionaries({"bot": st.booleans(), "bot_may_rename": st.booleans()})
+SERVERS = st.fixed_dictionaries({"release": st.sampled_from(RELEASES), "bot": st.booleans()})
 RECIPES = st.builds(
     lambda override: recipe({"deletionGuardPercent": 100}, overrideLineage=override),
     st.booleans(),
@@ -270,7 +270,7 @@ def assert_stays(catalog: Catalog, name: str, kept: dict[str, Any]) -> None:
     links=EDGES,
     more_links=EDGES,
     edits=EDITS,
-    switches=SWITCHES,
+    server=SERVERS,
     by=RECIPES,
 )
 def test_any_two_workspaces_converge_and_people_keep_what_they_wrote(
@@ -281,11 +281,11 @@ def test_any_two_workspaces_converge_and_people_keep_what_they_wrote(
     links: list[tuple[int, int, str | None]],
     more_links: list[tuple[int, int, str | None]],
     edits: list[Edit],
-    switches: dict[str, bool],
+    server: dict[str, Any],
     by: Any,
 ) -> None:
     with (
-        stage.catalog(tmp_path / f"{next(fresh)}.sqlite", **switches) as catalog,
+        stage.catalog(tmp_path / f"{next(fresh)}.sqlite", **server) as catalog,
         catalog.client() as client,
     ):
         publish(client, by, Sources(projects(*first), lineage_of(catalog, links)))
