@@ -19,8 +19,9 @@ from hex_assets.errors import PublishError, RequestError
 from hex_assets.frames import CATALOG_TABLES, HEX_CELLS, HEX_COMPONENT_IMPORTS, Frame
 from hex_assets.openmetadata.publish import Sources, publish
 from hex_assets.openmetadata.published import PublishedFiles
+from hex_assets.sandbox.catalog.releases import Release
 from hex_assets.sandbox.faults import Fault
-from hex_assets_tests.openmetadata.catalogs import JWT, Catalog, Stage
+from hex_assets_tests.openmetadata.catalogs import JWT, RELEASES, Catalog, Stage
 from hex_assets_tests.openmetadata.workspaces import (
     CREATED,
     edge,
@@ -267,10 +268,10 @@ EDITS = st.lists(
     ),
     max_size=4,
 )
-SWITCHES = st.fixed_dictionaries(
+SERVERS = st.fixed_dictionaries(
     {
-        name: st.booleans()
-        for name in ("bot", "bot_may_rename", "bulk", "knows_hex", "refuse_unknown_columns")
+        "release": st.sampled_from(RELEASES) | st.builds(Release, version=st.just("9.9.9")),
+        "bot": st.booleans(),
     }
 )
 RECIPES = st.builds(
@@ -413,7 +414,7 @@ def assert_stays(catalog: Catalog, name: str, kept: dict[str, Any]) -> None:
     links=EDGES,
     more_links=EDGES,
     edits=EDITS,
-    switches=SWITCHES,
+    server=SERVERS,
     by=RECIPES,
     disturbance=DISTURBANCES,
     remembers=st.booleans(),
@@ -426,7 +427,7 @@ def test_any_two_workspaces_converge_and_nothing_of_others_is_touched(
     links: list[Link],
     more_links: list[Link],
     edits: list[Edit],
-    switches: dict[str, bool],
+    server: dict[str, Any],
     by: Any,
     disturbance: tuple[str, int, int | None] | None,
     remembers: bool,
@@ -435,7 +436,7 @@ def test_any_two_workspaces_converge_and_nothing_of_others_is_touched(
     folder.mkdir()
     files = PublishedFiles(UPath(folder / "edges.parquet"), UPath(folder / "views.parquet"))
     with (
-        stage.catalog(folder / "catalog.sqlite", **switches) as catalog,
+        stage.catalog(folder / "catalog.sqlite", **server) as catalog,
         catalog.client() as client,
     ):
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +13,11 @@ from hex_assets.frames import OPENMETADATA_ENTITIES, Frame
 from hex_assets.openmetadata.publish import Sources, publish
 from hex_assets.openmetadata.run_status import RunReport, reported_run
 from hex_assets.sandbox.faults import Fault
-from hex_assets_tests.openmetadata.catalogs import Catalog, Stage
+from hex_assets_tests.openmetadata.catalogs import Catalog
 from hex_assets_tests.openmetadata.workspaces import edges, project, projects, recipe, rows
 
 RUN = str(uuid.UUID(int=7))
 NOW = 1_790_000_000.0
-
-
-@pytest.fixture
-def catalog(stage: Stage, tmp_path: Path) -> Iterator[Catalog]:
-    with stage.catalog(tmp_path / "catalog.sqlite") as catalog:
-        yield catalog
 
 
 def report_of(
@@ -140,15 +132,11 @@ def test_a_status_that_cannot_be_told_is_a_warning_and_the_run_goes_on(catalog: 
     assert all("could not be shown in OpenMetadata" in one for one in warnings)
 
 
-@pytest.mark.parametrize("array_statuses", [True, False])
-def test_both_forms_of_the_latest_status(
-    stage: Stage, tmp_path: Path, array_statuses: bool
-) -> None:
-    with stage.catalog(tmp_path / "c.sqlite", array_statuses=array_statuses) as catalog:
-        with_service(catalog)
-        for run in (1, 2):
-            report_of(catalog, entities(("create", "done")), run=str(uuid.UUID(int=run)))
-        assert len(statuses(catalog)) == 2
+def test_every_release_keeps_every_run(catalog: Catalog) -> None:
+    with_service(catalog)
+    for run in (1, 2):
+        report_of(catalog, entities(("create", "done")), run=str(uuid.UUID(int=run)))
+    assert len(statuses(catalog)) == 2
 
 
 def test_the_pipeline_is_made_once(catalog: Catalog) -> None:

@@ -131,6 +131,7 @@ KINDS = (
         deletable=True,
         bulk=True,
     ),
+    Kind("testConnectionDefinition", "services/testConnectionDefinitions"),
     Kind("databaseService", "services/databaseServices", fields=_COMMON),
     Kind(
         "database",

@@ -255,6 +255,15 @@ class RestoreEntity(Wire):
     id: UUID
 
 
+class BulkDeleteStaleRequest(Wire):
+    scopeFqn: str = Field(min_length=1)
+    scopeEntityType: str = Field(min_length=1)
+    seenFqns: list[str] = []
+    recursive: bool = True
+    dryRun: bool = False
+    hardDelete: bool = False
+
+
 class DailyCount(Wire):
     date: datetime.date
     count: int = Field(ge=0)
