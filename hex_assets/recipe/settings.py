@@ -100,7 +100,12 @@ class HexAssetsSettings(Section):
         le=100,
         description="Latest runs of a project that its success rate and duration are taken from.",
     )
-    concurrency: int = Field(default=4, ge=1, le=64, description="Requests under way at once.")
+    concurrency: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Requests to OpenMetadata under way at once; Hex is read one after another.",
+    )
 
     @field_validator("warehouses")
     @classmethod
