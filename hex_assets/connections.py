@@ -26,7 +26,7 @@ from hex_assets.errors import (
     WarehouseError,
 )
 from hex_assets.hex.client import HexClient
-from hex_assets.hex.models import DataConnection, Me
+from hex_assets.hex.models import RENEW_TOKEN_WITHIN_DAYS, DataConnection, Me
 from hex_assets.http import Retry
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.client import OpenMetadataClient
@@ -40,8 +40,6 @@ _ONE_MORE_TRY = Retry(attempts=2, backoff_seconds=0.5, longest_wait_seconds=60.0
 """For checks, at which somebody is waiting."""
 
 _WAREHOUSES = "workflowConfig.config.hexAssets.warehouses"
-_TOKEN_KINDS = {"hxtp_": "personal token", "hxtw_": "workspace token"}
-_RENEW_WITHIN_DAYS = 14
 _OLDEST_OPENMETADATA = (1, 6)
 _MASK = re.compile(r"\*+")
 
@@ -292,7 +290,7 @@ def _checks_of(name: str, look: Callable[[], Iterator[Check]]) -> list[Check]:
 def _check_hex(recipe: Recipe, now: datetime) -> Iterator[Check]:
     with open_hex(recipe, _ONE_MORE_TRY) as client:
         newest = client.newest_edits(limit=1)
-        yield _about_token(recipe, _whoami(client), bool(newest), now)
+        yield _about_token(recipe, client.token_kind, _whoami(client), bool(newest), now)
         reads: list[tuple[str, Callable[[], object], Literal["warning", "failed"]]] = [
             ("Hex data connections", client.data_connections, "failed"),
             ("Hex collections", client.collections, "warning"),
@@ -316,9 +314,8 @@ def _whoami(client: HexClient) -> Me:
         return Me()
 
 
-def _about_token(recipe: Recipe, me: Me, sees_projects: bool, now: datetime) -> Check:
-    prefix = recipe.hex.token.get_secret_value()[:5]
-    found = [_TOKEN_KINDS.get(prefix, "token of an unknown kind")]
+def _about_token(recipe: Recipe, kind: str, me: Me, sees_projects: bool, now: datetime) -> Check:
+    found = ["token of an unknown kind" if kind == "unknown" else f"{kind} token"]
     advice = []
     if me.org and me.org.id:
         found.append(f"organization {me.org.id}")
@@ -328,7 +325,7 @@ def _about_token(recipe: Recipe, me: Me, sees_projects: bool, now: datetime) -> 
     if me.token and me.token.exp is not None:
         days = math.floor((me.token.exp - now.timestamp()) / 86_400)
         found.append(f"expires in {days} days")
-        if days < _RENEW_WITHIN_DAYS:
+        if days < RENEW_TOKEN_WITHIN_DAYS:
             advice.append("Make a new token in Hex before this one expires.")
     if not sees_projects:
         found.append("sees no project")
