@@ -289,8 +289,16 @@ def _checks_of(name: str, look: Callable[[], Iterator[Check]]) -> list[Check]:
 
 def _check_hex(recipe: Recipe, now: datetime) -> Iterator[Check]:
     with open_hex(recipe, _ONE_MORE_TRY) as client:
-        newest = client.newest_edits(limit=1)
-        yield _about_token(recipe, client.token_kind, _whoami(client), bool(newest), now)
+        unlisted = None
+        try:
+            newest = client.newest_edits(limit=1)
+        except PermissionMissing as error:
+            newest, unlisted = (), error
+        me, unasked = _whoami(client)
+        sees_none = unlisted is None and not newest
+        yield _about_token(recipe, client.token_kind, me, unasked, sees_none, now)
+        if unlisted is not None:
+            yield _refused("Hex projects", "failed", unlisted)
         reads: list[tuple[str, Callable[[], object], Literal["warning", "failed"]]] = [
             ("Hex data connections", client.data_connections, "failed"),
             ("Hex collections", client.collections, "warning"),
@@ -306,15 +314,24 @@ def _check_hex(recipe: Recipe, now: datetime) -> Iterator[Check]:
             yield from _checks_of(name, partial(_check_readable, name, read, if_refused))
 
 
-def _whoami(client: HexClient) -> Me:
-    """Whose token it is; all unknown where Hex does not say so to this token."""
+def _whoami(client: HexClient) -> tuple[Me, PermissionMissing | None]:
+    """Whose token it is; all unknown where Hex does not say so to this token, and why not."""
     try:
-        return client.me()
-    except (PermissionMissing, NotFound, ServerFailed):
-        return Me()
+        return client.me(), None
+    except PermissionMissing as error:
+        return Me(), error
+    except (NotFound, ServerFailed):
+        return Me(), None
 
 
-def _about_token(recipe: Recipe, kind: str, me: Me, sees_projects: bool, now: datetime) -> Check:
+def _about_token(
+    recipe: Recipe,
+    kind: str,
+    me: Me,
+    unasked: PermissionMissing | None,
+    sees_none: bool,
+    now: datetime,
+) -> Check:
     found = ["token of an unknown kind" if kind == "unknown" else f"{kind} token"]
     advice = []
     if me.org and me.org.id:
@@ -327,7 +344,10 @@ def _about_token(recipe: Recipe, kind: str, me: Me, sees_projects: bool, now: da
         found.append(f"expires in {days} days")
         if days < RENEW_TOKEN_WITHIN_DAYS:
             advice.append("Make a new token in Hex before this one expires.")
-    if not sees_projects:
+    if unasked is not None:
+        found.append("expiry unknown")
+        advice.append(unasked.hint)
+    if sees_none:
         found.append("sees no project")
         advice.append("Use a workspace token, or the token of a user who may see the projects.")
     return Check("Hex", "warning" if advice else "ok", ", ".join(found), " ".join(advice))
@@ -339,8 +359,7 @@ def _check_readable(
     try:
         read()
     except PermissionMissing as error:
-        advice, error.hint = error.hint, ""
-        yield Check(name, if_refused, str(error), advice)
+        yield _refused(name, if_refused, error)
         return
     except NotFound:
         # The project has gone since it was listed, yet the token may ask.
@@ -350,6 +369,11 @@ def _check_readable(
         if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise
     yield Check(name, "ok", "readable")
+
+
+def _refused(name: str, status: Literal["warning", "failed"], error: PermissionMissing) -> Check:
+    advice, error.hint = error.hint, ""
+    return Check(name, status, str(error), advice)
 
 
 def _check_openmetadata(recipe: Recipe) -> Iterator[Check]:

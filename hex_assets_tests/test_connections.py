@@ -179,7 +179,8 @@ def test_a_token_that_expires_soon_is_told(servers: Servers, days_left: float, s
         ("Cells: Read", "Hex cells", "failed", "their lineage"),
         ("Collections: Read", "Hex collections", "warning", "no descriptions"),
         ("Projects: Read queried tables", "Hex queried tables", "warning", "is no evidence"),
-        ("Users: Read", "Hex", "ok", ""),
+        ("Users: Read", "Hex", "warning", "nobody knows when the token expires"),
+        ("Projects: Read", "Hex projects", "failed", "nothing can be read"),
     ],
 )
 def test_every_missing_scope_is_named_with_its_cost(
@@ -191,23 +192,27 @@ def test_every_missing_scope_is_named_with_its_cost(
     checks = found(servers.recipe(hexOrgId="abc"))
     assert checks[name].status == status
     assert cost in checks[name].advice
-    if cost:
+    assert "Give the token the scope" in checks[name].advice
+    if name != "Hex":
         assert "HTTP 403" in checks[name].found
-        assert "Give the token the scope" in checks[name].advice
     others = [one for one in checks.values() if one.name not in (name, "Hex")]
     assert {one.status for one in others} == {"ok"}
 
 
-def test_all_missing_scopes_are_told_at_once(servers: Servers) -> None:
-    servers.hex_state.put_workspace(replace(servers.workspace, scopes=("Projects: Read",)))
+@pytest.mark.parametrize(
+    ("scopes", "projects"),
+    [
+        (("Projects: Read",), {"Hex cells", "Hex queried tables"}),
+        ((), {"Hex projects"}),
+    ],
+    ids=["projects only", "none"],
+)
+def test_all_missing_scopes_are_told_at_once(
+    servers: Servers, scopes: tuple[str, ...], projects: set[str]
+) -> None:
+    servers.hex_state.put_workspace(replace(servers.workspace, scopes=scopes))
     bad = {one.name for one in check_connections(servers.recipe(), lambda: NOW) if one.advice}
-    assert bad == {
-        "Hex",
-        "Hex data connections",
-        "Hex collections",
-        "Hex cells",
-        "Hex queried tables",
-    }
+    assert bad == {"Hex", "Hex data connections", "Hex collections", *projects}
 
 
 def test_without_enterprise_and_exports_a_run_lacks_something(servers: Servers) -> None:

@@ -413,6 +413,14 @@ def test_an_export_tells_sections_components_and_dataframes(folder: UPath) -> No
     assert details.component_imports.rows.rows() == [(uuid_of(1), uuid_of(9), uuid_of(8), "3")]
 
 
+def test_a_run_that_is_sent_twice_counts_once(folder: UPath) -> None:
+    fake = workspace(1)
+    twice = [run_of(1, "ERRORED"), run_of(2, "COMPLETED"), run_of(2, "COMPLETED")]
+    fake.runs = {uuid_of(1): [*twice, run_of(1, "ERRORED", runId=uuid_of(0xD001).upper())]}
+    (row,) = read(fake, folder).runs.rows.to_dicts()
+    assert (row["runs"], row["success_rate"]) == (2, 0.5)
+
+
 def test_runs_are_summed_up_per_trigger(folder: UPath) -> None:
     (row,) = read(workspace(1), folder).runs.rows.to_dicts()
     assert row["status"] == "ERRORED"
