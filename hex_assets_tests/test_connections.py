@@ -330,6 +330,20 @@ def test_clients_are_made_as_the_recipe_says(servers: Servers) -> None:
         assert catalog.check() == "2.0.7"
 
 
+def test_whoever_uses_a_token_counts_against_one_limit(servers: Servers) -> None:
+    token = "hxtw_used_by_this_test_only"
+    servers.hex_state.put_workspace(replace(servers.workspace, token=token))
+    run, sensor = (servers.recipe(token=token, requestsPerMinute=limit) for limit in (30, 40))
+    with open_hex(run) as reading, open_hex(sensor) as looking:
+        before = looking.requests_left
+        reading.data_connections()
+        looking.newest_edits(limit=1)
+        assert looking.requests_left == reading.requests_left == before - 1
+        for _ in range(before - 1):
+            reading.data_connections()
+        assert looking.requests_left == 0
+
+
 def test_readers_are_made_as_the_recipe_says(servers: Servers) -> None:
     snowflake = {
         "type": "Snowflake",
