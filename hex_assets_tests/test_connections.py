@@ -26,6 +26,7 @@ from hex_assets.connections import (
 from hex_assets.errors import RecipeError, ServerFailed
 from hex_assets.recipe import Recipe
 from hex_assets.sandbox.catalog.app import create_catalog
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_1_6
 from hex_assets.sandbox.catalog.seed import seed
 from hex_assets.sandbox.faults import Fault, FaultInjector
 from hex_assets.sandbox.hex_api import HexState, create_hex_api
@@ -281,7 +282,9 @@ def test_nobody_answers(servers: Servers) -> None:
 
 
 def test_an_old_openmetadata_is_told(servers: Servers, tmp_path: Path) -> None:
-    catalog = create_catalog(tmp_path / "old.sqlite", jwt=JWT, version="1.5.12")
+    catalog = create_catalog(
+        tmp_path / "old.sqlite", jwt=JWT, release=replace(OPENMETADATA_1_6, version="1.5.12")
+    )
     with serve(catalog) as url:
         check = found(servers.recipe(catalog_url=url))["OpenMetadata"]
     assert (check.status, check.found) == ("warning", "version 1.5.12, token accepted")
