@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from hex_assets.lineage.columns import Derived
 from hex_assets.lineage.names import (
     Folding,
     Name,
@@ -97,10 +98,22 @@ class CatalogTable:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The table that a reference names."""
+    """The table that a reference names.
+
+    Attributes:
+        table: the table.
+        resolution: how sure that is.
+        metadata: whether the reference names a table that tells about this one.
+    """
 
     table: CatalogTable
     resolution: Resolution
+    metadata: bool = False
+
+    @property
+    def columns(self) -> Sequence[str] | Derived:
+        """What can be read by that name; none of the table's columns if it tells about it."""
+        return Derived(()) if self.metadata else self.table.columns
 
 
 @dataclass(frozen=True)
@@ -288,7 +301,9 @@ class _Search:
             base, sign, _ = self.table.text.partition("$")
             if base and sign:
                 self.table = Name(base, self.table.quoted)
-                return self._look_up()
+                answer = self._look_up()
+                if isinstance(answer, Resolved):
+                    return replace(answer, metadata=True)
         return answer
 
     def _look_up(self) -> Resolved | Unresolved:
