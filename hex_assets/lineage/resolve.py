@@ -135,6 +135,9 @@ _DEFAULT_CATALOGS = {
 }
 """Catalogs whose tables OpenMetadata may file below a database of another name."""
 
+_NAMELESS_DATABASE = "default"
+"""What OpenMetadata calls the database of a service that was given none."""
+
 _HAS_METADATA_TABLES = frozenset({"athena", "presto", "trino"})
 """``"t$partitions"`` and its like tell about the table ``t`` (Trino, Iceberg connector)."""
 
@@ -285,8 +288,11 @@ class _Search:
             database = self._of_session(session.database, stored)
         else:
             database = "awsdatacatalog" if self.dialect == "athena" else None
-        if database in defaults and database not in databases and len(databases) == 1:
-            return None, True
+        if database in defaults and database not in databases:
+            if len(databases) == 1:
+                return None, True
+            if _NAMELESS_DATABASE in databases:
+                return _NAMELESS_DATABASE, False
         return database, False
 
     def answer(self) -> Resolved | Unresolved:
