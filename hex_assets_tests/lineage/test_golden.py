@@ -6,14 +6,14 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.lineage.golden import Statement, statements
+from benchmarks.lineage.corpus import Statement, own_statements
 from hex_assets.frames import CATALOG_TABLES, Frame
 from hex_assets.lineage.edges import build_edges
 from hex_assets.warehouse.masking import mask_literals
 from hex_assets_tests.lineage.catalogs import history, ran
 
 SERVICE = "service"
-STATEMENTS = statements()
+STATEMENTS = own_statements()
 
 
 def catalog_of(statement: Statement) -> Frame:
