@@ -3,7 +3,8 @@
 Letter case and quotes do not count, empty parts and parts in angle brackets are dropped. A name is
 a table of the truth if the last parts of both are equal, as many as both have, so that an engine is
 not blamed for parts that it is not told. Names that the corpus lists as named besides count neither
-for nor against, and ``*`` is no column.
+for nor against, and ``*`` is no column. *Looked up* leaves out names that no table of the catalog
+has, such as functions and files, as who looks them up would.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Score:
     Attributes:
         statements: how many.
         tables: those whose tables are exactly the true ones.
+        looked_up: those whose tables are, without names that the catalog does not have.
         columns: those whose columns are; None if the engine tells none.
         found, wanted, right: columns found, true ones, and those in both.
         milliseconds: of each statement.
@@ -48,6 +50,7 @@ class Score:
 
     statements: int = 0
     tables: int = 0
+    looked_up: int = 0
     columns: int | None = 0
     found: int = 0
     wanted: int = 0
@@ -65,14 +68,15 @@ class Score:
                 f"{self.right / max(1, self.wanted):.3f} / {self.right / max(1, self.found):.3f}"
             )
         return (
-            f"| {corpus} | {engine} | {self.tables}/{self.statements} | {columns} | {recall} "
+            f"| {corpus} | {engine} | {self.tables}/{self.statements} | {self.looked_up} "
+            f"| {columns} | {recall} "
             f"| {self.failed} | {mean(self.milliseconds):.2f} / {median(self.milliseconds):.2f} |"
         )
 
 
 HEAD = (
-    "| corpus | engine | tables exact | columns exact | column recall / precision | no answer "
-    "| ms mean / median |\n|---|---|---:|---:|---:|---:|---:|"
+    "| corpus | engine | tables exact | looked up | columns exact | column recall / precision "
+    "| no answer | ms mean / median |\n|---|---|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -88,6 +92,7 @@ def score(statements: Sequence[Statement], answers: Iterable[Answer]) -> Score:
         same_tables = tables == set(statement.reads)
         result.statements += 1
         result.tables += same_tables
+        result.looked_up += {t for t in tables if _is_known(statement, t)} == set(statement.reads)
         result.milliseconds.append(answer.milliseconds)
         result.failed += answer.error is not None
         same_columns = True
@@ -129,12 +134,21 @@ def _fits(name: str, other: str, without_database: bool) -> bool:
 
 def _table(statement: Statement, name: str) -> str | None:
     """The table of the truth that a name means."""
-    without_database = any(table.startswith("default.") for table in statement.catalog)
     for table in statement.reads:
         spellings = (table, statement.named_as.get(table, table))
-        if any(_fits(name, spelling, without_database) for spelling in spellings):
+        if any(_fits(name, spelling, _is_without_database(statement)) for spelling in spellings):
             return table
     return None
+
+
+def _is_known(statement: Statement, name: str) -> bool:
+    return name in statement.reads or any(
+        _fits(name, table, _is_without_database(statement)) for table in statement.catalog
+    )
+
+
+def _is_without_database(statement: Statement) -> bool:
+    return any(table.startswith("default.") for table in statement.catalog)
 
 
 def _is_named_besides(statement: Statement, name: str) -> bool:

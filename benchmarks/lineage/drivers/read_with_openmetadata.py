@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from collate_sqllineage.core.models import Table
 from metadata.ingestion.lineage.models import Dialect
 from metadata.ingestion.lineage.parser import LineageParser
 from speaking import Found, speak
@@ -16,7 +17,8 @@ def read(case: dict[str, Any]) -> Found:
     if not parser.query_parsing_success:
         raise ValueError(parser.query_parsing_failure_reason)
     # Column lineage leads into a target table, which a query does not have.
-    return [str(table) for table in parser.source_tables], None
+    # Sources that are functions or files are of other classes.
+    return [str(table) for table in parser.source_tables if isinstance(table, Table)], None
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 from speaking import Found, speak
 from sqllineage.config import SQLLineageConfig
 from sqllineage.core.metadata.dummy import DummyMetaDataProvider
+from sqllineage.core.models import Table
 from sqllineage.runner import LineageRunner
 
 _DIALECTS = {"presto": "trino"}
@@ -25,7 +26,7 @@ def read(case: dict[str, Any]) -> Found:
             metadata_provider=DummyMetaDataProvider(columns),
         )
         # Column lineage leads into a target table, which a query does not have.
-        return [str(table) for table in runner.source_tables], None
+        return [str(table) for table in runner.source_tables if isinstance(table, Table)], None
 
 
 if __name__ == "__main__":
