@@ -87,8 +87,9 @@ def _scattered(chance: random.Random) -> str:
 
 def _long(chance: random.Random) -> str:
     piece = chance.choice([_USUAL, f"select {'x' * 900} from t", " ", "\n", "-- x\n", "é", "\x00"])
-    length = chance.choice([20_000, 200_000, 1_000_001])
-    return (piece + chance.choice(["; ", " ", " union all "])) * (length // (len(piece) + 2))
+    length = chance.choice([20_000, 200_000, 1_100_000])
+    separator = chance.choice(["; ", " union all "]) if len(piece) > 10 else " "
+    return (piece + separator) * (length // len(piece + separator))
 
 
 def _stars(chance: random.Random) -> str:
