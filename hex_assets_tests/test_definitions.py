@@ -43,7 +43,14 @@ EXPECTED = {
     "evidence_disagreements": ("lineage", LINEAGE_INPUTS),
     "openmetadata_entities": (
         "openmetadata",
-        {"hex_projects", "hex_cells", "hex_component_imports", "catalog_tables", "lineage_edges"},
+        {
+            "hex_projects",
+            "hex_cells",
+            "hex_component_imports",
+            "hex_runs",
+            "catalog_tables",
+            "lineage_edges",
+        },
     ),
 }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel
 
 from hex_assets.errors import PlanOutdated, PublishError, RecipeError
-from hex_assets.frames import OPENMETADATA_ENTITIES, Frame
+from hex_assets.frames import HEX_RUNS, OPENMETADATA_ENTITIES, Frame
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.actual import Actual, PlanOptions
 from hex_assets.openmetadata.apply import Applied, Progress, apply_plan
@@ -63,6 +63,7 @@ class Sources:
         cells: ``hex_cells``, for the labels of charts.
         imports: ``hex_component_imports``.
         tables: ``catalog_tables``: columns that they lack are not told.
+        runs: ``hex_runs``, for custom properties.
     """
 
     projects: Frame
@@ -70,6 +71,7 @@ class Sources:
     cells: Frame | None = None
     imports: Frame | None = None
     tables: Frame | None = None
+    runs: Frame | None = None
 
     @property
     def completeness(self) -> Completeness:
@@ -246,6 +248,7 @@ def _options(recipe: Recipe) -> PlanOptions:
         include_tags=source.include_tags and recipe.hex.include_tags,
         override_metadata=source.override_metadata,
         override_lineage=source.override_lineage,
+        custom_properties=settings.custom_properties,
     )
 
 
@@ -258,6 +261,7 @@ def _desired(recipe: Recipe, sources: Sources) -> Desired:
         cells=sources.cells.rows if sources.cells else None,
         imports=sources.imports.rows if sources.imports else None,
         tables=sources.tables.rows if sources.tables else None,
+        runs=(sources.runs or HEX_RUNS.empty()) if recipe.hex_assets.custom_properties else None,
         publishes_chart=recipe.publishes_chart,
     )
 
@@ -361,6 +365,11 @@ def read_actual(
         dashboards,
         _owners(client, desired),
         charts=charts,
+        properties=(
+            frozenset(one.name for one in client.dashboard_type().custom_properties)
+            if options.custom_properties
+            else frozenset()
+        ),
     )
     return _with_edges(actual, upstream), upstream
 

@@ -100,6 +100,12 @@ class HexAssetsSettings(Section):
         le=100,
         description="Latest runs of a project that its success rate and duration are taken from.",
     )
+    custom_properties: bool = Field(
+        default=False,
+        description="Show schedules, publication, sharing, the latest run and the success rate "
+        "on dashboards as custom properties of OpenMetadata. The token must be allowed to create "
+        "them (Create on All).",
+    )
     concurrency: int = Field(default=4, ge=1, le=64, description="Requests under way at once.")
 
     @field_validator("warehouses")

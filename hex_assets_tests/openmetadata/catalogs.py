@@ -52,21 +52,31 @@ class Catalog:
     """One catalog: our client of it, and a person who works in it.
 
     Attributes:
+        url: of the server that our client speaks to.
         faults: in front of our client only.
         person: raw requests on behalf of somebody who is no bot.
     """
 
     def __init__(self, url: str, faults: FaultInjector, person: httpx.Client) -> None:
-        self._url = url
+        self.url = url
         self.faults = faults
         self.person = person
         self.slept: list[float] = []
 
     def client(
-        self, jwt: Callable[[], str] = lambda: JWT, attempts: int = 1, path: str = "/api"
+        self,
+        jwt: Callable[[], str] = lambda: JWT,
+        attempts: int = 1,
+        path: str = "/api",
+        transport: httpx.BaseTransport | None = None,
     ) -> OpenMetadataClient:
-        retry = Retry(attempts=attempts)
-        return OpenMetadataClient(self._url + path, jwt, retry=retry, sleep=self.slept.append)
+        return OpenMetadataClient(
+            self.url + path,
+            jwt,
+            retry=Retry(attempts=attempts),
+            sleep=self.slept.append,
+            transport=transport,
+        )
 
     def get(self, path: str, **params: Any) -> Any:
         response = self.person.get(path, params=params)
@@ -186,6 +196,10 @@ class Stage:
         stage = cls()
         with serve(stage._ours) as stage._our_url, serve(stage._theirs) as stage._their_url:
             yield stage
+
+    def serve(self, app: ASGIApp) -> None:
+        """Put another app in the place of the one that answers our client."""
+        self._ours.app = app
 
     @contextmanager
     def catalog(

@@ -30,7 +30,7 @@ from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
 from hex_assets.sandbox.catalog.requests import RestoreEntity, parse, parse_json
 from hex_assets.sandbox.catalog.rules import Policy, Refused
 from hex_assets.sandbox.catalog.search import search_field, search_query
-from hex_assets.sandbox.catalog.seed import seed_test_connections
+from hex_assets.sandbox.catalog.seed import seed_test_connections, seed_types
 from hex_assets.sandbox.catalog.store import Include, Key, Store
 
 _VERSION_PATH = "/api/v1/system/version"
@@ -108,6 +108,7 @@ def create_catalog(
     store = Store(database)
     policy = Policy(release, bot)
     seed_test_connections(store, release, clock)
+    seed_types(store, clock)
     entities = Entities(store, policy, clock)
 
     def version_handler(call: Call) -> Response:
@@ -133,6 +134,11 @@ def create_catalog(
     routes: list[BaseRoute] = [_route("/system/version", "GET", version_handler)]
     for kind in KINDS:
         routes += _entity_routes(kind, entities, release)
+
+    def add_property(call: Call) -> Response:
+        return JSONResponse(entities.add_property(call.key().value, call.body))
+
+    routes.append(_route("/metadata/types/{id}", "PUT", add_property))
     routes += _lineage_routes(Lineage(store, policy, clock))
     routes += _search_routes(store)
     routes += _activity_routes(Usage(store), Pipelines(store, release.array_statuses))

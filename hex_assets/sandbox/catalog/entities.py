@@ -19,6 +19,7 @@ from hex_assets.sandbox.catalog.kinds import Kind, Link
 from hex_assets.sandbox.catalog.requests import (
     DASHBOARD_SERVICE_TYPES,
     BulkDeleteStaleRequest,
+    CustomProperty,
     Wire,
     check_shape,
     parse,
@@ -282,8 +283,7 @@ class Entities:
         for field, entity_type in _UNSUPPORTED.items():
             for missing in fields.pop(field, ()):
                 raise not_found(entity_type, missing)
-        for key in fields.pop("extension", {}):
-            raise Refused(400, f"Unknown custom field {key}")
+        self._check_extension(rows, kind, fields.get("extension") or {})
         for name in _NOT_STORED:
             fields.pop(name, None)
         links = {
@@ -297,6 +297,34 @@ class Entities:
         content = Content(fields, links)
         self._check_exclusive(rows, content)
         return content
+
+    def _check_extension(self, rows: Rows, kind: Kind, extension: Json) -> None:
+        described = rows.find("type", kind.type)
+        properties = described.document["customProperties"] if described else []
+        known = {one["name"]: one["propertyType"]["name"] for one in properties}
+        for name, value in extension.items():
+            if name not in known:
+                raise Refused(400, f"Unknown custom field {name}")
+            kinds = {"integer": (int,), "number": (int, float)}.get(known[name], (str,))
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                raise Refused(400, f"Custom field {name} has invalid JSON")
+
+    def add_property(self, type_id: str, body: Any) -> Json:
+        """Add a custom property to a type of entity, or replace the one of its name."""
+        request = parse(CustomProperty, body)
+        with self._store.write() as rows:
+            described = rows.existing("type", Key("id", type_id), "non-deleted")
+            field = rows.existing("type", Key("id", str(request.propertyType.id)), "non-deleted")
+            if field.document["category"] != "field":
+                raise Refused(400, f"{field.name} is no type of a property")
+            told = request.model_dump(mode="json", exclude_none=True)
+            told["propertyType"] = {"id": field.id, "type": "type", "name": field.name}
+            others = [
+                one for one in described.document["customProperties"] if one["name"] != request.name
+            ]
+            document = {**described.document, "customProperties": [*others, told]}
+            changed = self._touch(rows, replace(described, document=document))
+            return {**changed.document, "id": changed.id, "name": changed.name}
 
     def _targets(self, rows: Rows, link: Link, values: Sequence[Any]) -> list[str]:
         if link.by_name:

@@ -251,6 +251,13 @@ class AddLineage(Wire):
     edge: EntitiesEdge
 
 
+class CustomProperty(Wire):
+    name: str = Field(pattern=r"^[A-Za-z0-9][^:^&]*$", max_length=256)
+    displayName: str | None = None
+    description: str
+    propertyType: EntityReference
+
+
 class RestoreEntity(Wire):
     id: UUID
 

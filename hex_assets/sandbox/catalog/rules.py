@@ -131,6 +131,10 @@ def merge_put(stored: Content, incoming: Content, policy: Policy, override: bool
         fields["tags"] = union_tags(old.get("tags", []), new_tags)
     if "lifeCycle" in old or "lifeCycle" in fields:
         fields["lifeCycle"] = newest_events(old.get("lifeCycle", {}), fields.get("lifeCycle", {}))
+    if "extension" in old and (policy.bot or "extension" not in fields):
+        fields["extension"] = old["extension"]
+    elif policy.bot:
+        fields.pop("extension", None)
     if "serviceType" in old:
         fields["serviceType"] = old["serviceType"]
     links = dict(incoming.links)

@@ -57,6 +57,22 @@ def seed_test_connections(store: Store, release: Release, clock: Callable[[], fl
             rows.save(Entity(entity_id, "testConnectionDefinition", "Hex", fqn, False, document))
 
 
+_FIELD_TYPES = ("string", "integer", "number", "markdown", "timestamp", "duration")
+_WITH_PROPERTIES = ("dashboard", "chart", "table")
+
+
+def seed_types(store: Store, clock: Callable[[], float]) -> None:
+    """Put in what a server brings along: its types, to which custom properties can be added."""
+    stamp = {"version": 0.1, "updatedAt": int(clock() * 1000), "updatedBy": "admin"}
+    with store.write() as rows:
+        for category, names in (("field", _FIELD_TYPES), ("entity", _WITH_PROPERTIES)):
+            for name in names:
+                if rows.find("type", name) is None:
+                    document: Json = {"category": category, "customProperties": [], **stamp}
+                    entity_id = str(uuid5(NAMESPACE_URL, f"type/{name}"))
+                    rows.save(Entity(entity_id, "type", name, name, False, document))
+
+
 def _entities(world: World) -> Iterator[tuple[str, str, str, Json]]:
     """(type, name, fully qualified name, document) of everything, containers first."""
     yield "team", "Organization", "Organization", {"teamType": "Organization"}
