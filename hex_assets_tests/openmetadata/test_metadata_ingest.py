@@ -241,6 +241,7 @@ def test_metadata_ingest_finds_what_our_run_left(
     python: Path, world: World, now: datetime, alone: dict[str, Any], tmp_path: Path
 ) -> None:
     with opened(tmp_path, world, now) as location:
+        location.edit_recipe(GROWTH, "ingestionPipelineFQN", f"{GROWTH}.theirs")
         run_ours(location)
         before = dashboard_ids(location)
         assert before.keys() == live_projects(world)
@@ -255,10 +256,30 @@ def test_metadata_ingest_finds_what_our_run_left(
             assert changed <= {"tags", "charts", "sourceUrl"}
             assert set(now_there["tags"]) >= set(dashboard["tags"])
             assert now_there["charts"] == []  # it has none, and says so
+        for pipeline in ("theirs", "hex_assets"):
+            path = f"/services/ingestionPipelines/{GROWTH}.{pipeline}/pipelineStatus"
+            assert [one["pipelineState"] for one in listed(location, path)] == ["success"]
 
         run_ours(location)
         assert dashboard_ids(location) == before
         assert dashboards(location.catalog()) == dashboards(alone)
+        assert location.catalog()["edges"] == alone["edges"]
+
+
+def test_edges_that_metadata_ingest_overrode_come_back(
+    python: Path, world: World, now: datetime, alone: dict[str, Any], tmp_path: Path
+) -> None:
+    """With ``overrideLineage`` it deletes all edges of a dashboard that it has one for."""
+    with opened(tmp_path, world, now) as location:
+        location.edit_recipe(GROWTH, "source.sourceConfig.config.overrideLineage", True)
+        run_ours(location)
+        assert location.catalog()["edges"] == alone["edges"]
+
+        run_theirs(location, python)
+        assert edges_from(alone, REVENUE).keys() > {ORDERS, CUSTOMERS}
+        assert edges_from(location.catalog(), REVENUE).keys() == {ORDERS, CUSTOMERS}
+
+        run_ours(location)
         assert location.catalog()["edges"] == alone["edges"]
 
 
