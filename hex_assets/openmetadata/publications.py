@@ -319,7 +319,8 @@ def _settled(
     if override:
         return wanted
     if known is None:
-        return stored or wanted
+        # OpenMetadata's connector keeps blank lines around what Hex says: that is no other text.
+        return wanted if (stored or "").strip() in ("", wanted) else stored
     if known == digest(wanted):
         return stored
     if stored and known != digest(stored):

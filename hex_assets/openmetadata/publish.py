@@ -41,6 +41,7 @@ from hex_assets.openmetadata.models import (
 )
 from hex_assets.openmetadata.plan import Completeness, make_plan
 from hex_assets.openmetadata.published import LastPublished, PublishedFiles, Upstream
+from hex_assets.openmetadata.source_hash import SourceHash
 from hex_assets.openmetadata.usage import Views, usage_changes, views_today
 
 if TYPE_CHECKING:
@@ -335,7 +336,8 @@ def read_actual(
     """Read what OpenMetadata holds, in bulk where its API allows.
 
     Args:
-        trusted: the edges that are known, by the id of the dashboard.
+        trusted: the edges that are known, by the id of the dashboard; not believed of those
+            that somebody else published last.
 
     Returns:
         What it holds, and the edges of each dashboard that has or should have some.
@@ -357,7 +359,10 @@ def read_actual(
     tags = [tag for one in found for tag in client.tags(one.name)]
     published = {one.name for one in desired.dashboards}
     of_interest = [one for name, one in dashboards.items() if name in published]
-    upstream = _read_upstream(client, of_interest, desired, trusted, concurrency, now)
+    # Who published a dashboard after us, as OpenMetadata's connector does, may have had its edges.
+    last_by_us = {one.id for one in of_interest if SourceHash.parse(one.source_hash)}
+    known = {key: one for key, one in trusted.items() if key in last_by_us}
+    upstream = _read_upstream(client, of_interest, desired, known, concurrency, now)
     actual = Actual(
         service,
         {classification.name: classification for classification in found},

@@ -9,6 +9,10 @@ from hex_assets.sandbox.catalog.releases import OPENMETADATA_1_6, OPENMETADATA_2
 from hex_assets_tests.openmetadata.catalogs import RELEASES, Catalog, Stage
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "metadata_ingest: needs openmetadata-ingestion and MariaDB")
+
+
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
     with Stage.open() as opened:

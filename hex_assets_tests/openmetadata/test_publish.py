@@ -283,6 +283,7 @@ def test_entries_of_openmetadatas_connector_are_adopted(newest: Catalog) -> None
         "name": ONE,
         "service": "hex",
         "displayName": "Project 1",
+        "description": "What project 1 is for.\n\n",
         "sourceUrl": f"https://app.hex.tech/app/projects/{ONE}",
         "tags": [{"tagFQN": "HexCategories.Approved", **automated}],
         "sourceHash": "0" * 32,
@@ -296,6 +297,8 @@ def test_entries_of_openmetadatas_connector_are_adopted(newest: Catalog) -> None
     writes(newest)
     run(newest, projects(project(1)))
     assert writes(newest) == []
+    run(newest, projects(project(1, description="Other words.")))
+    assert newest.dashboard(ONE)["description"] == "Other words."
 
 
 def test_projects_that_left_are_soft_deleted_and_come_back(catalog: Catalog) -> None:

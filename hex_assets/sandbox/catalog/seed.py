@@ -91,7 +91,8 @@ def _entities(world: World) -> Iterator[tuple[str, str, str, Json]]:
 def _service_entities(service: DatabaseService) -> Iterator[tuple[str, str, str, Json]]:
     kind: Json = {"serviceType": service.service_type}
     service_fqn = quote_name(service.name)
-    yield "databaseService", service.name, service_fqn, kind
+    stored = {} if service.connection is None else {"connection": {"config": service.connection}}
+    yield "databaseService", service.name, service_fqn, {**kind, **stored}
     databases = dict.fromkeys(table.database for table in service.tables)
     for database in databases:
         yield "database", database, join_fqn(service_fqn, database), kind
