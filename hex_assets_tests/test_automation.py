@@ -10,7 +10,7 @@ from typing import cast
 import dagster as dg
 import pytest
 
-from hex_assets.automation import JOB_NAME, build_schedule, changed_hex_projects
+from hex_assets.automation import JOB_NAME, HexAutomation, build_schedule, changed_hex_projects
 from hex_assets.errors import TokenRejected
 from hex_assets.resources import Recipes
 from hex_assets.sandbox.faults import Fault
@@ -25,7 +25,7 @@ def tick(
 ) -> tuple[list[dg.RunRequest], str | None, str]:
     """Evaluate the sensor once; returns its requests, new cursor and skip message."""
     with dg.build_sensor_context(cursor=cursor, instance=instance) as context:
-        result = changed_hex_projects(context, recipes=Recipes(path=location.settings.recipes))
+        result = changed_hex_projects(context, hex_recipes=Recipes(path=location.settings.recipes))
     assert isinstance(result, dg.SensorResult)
     skipped = result.skip_reason.skip_message if result.skip_reason else None
     return list(result.run_requests or ()), result.cursor, skipped or ""
@@ -110,10 +110,10 @@ def test_when_no_workspace_answers_the_tick_fails(location: Location) -> None:
 
 
 def test_the_schedule_requests_one_run_per_workspace(location: Location) -> None:
-    schedule = build_schedule("0 5 * * *")
+    schedule = build_schedule(HexAutomation())
     moment = datetime(2026, 11, 24, 5, tzinfo=timezone.utc)
     with dg.build_schedule_context(scheduled_execution_time=moment) as context:
-        evaluated = schedule(context, recipes=Recipes(path=location.settings.recipes))
+        evaluated = schedule(context, hex_recipes=Recipes(path=location.settings.recipes))
     requests = list(cast("Iterator[dg.RunRequest]", evaluated))
     assert {request.partition_key for request in requests} == {FINANCE, GROWTH}
     assert len({request.run_key for request in requests}) == 2

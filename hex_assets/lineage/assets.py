@@ -22,7 +22,7 @@ from hex_assets.reporting import (
     report_metadata,
     table,
 )
-from hex_assets.resources import Recipes
+from hex_assets.resources import FRAMES_IO, Recipes
 from hex_assets.storage import StoredFrames
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def _out(description: str) -> dg.AssetOut:
         kinds={"python"},
         owners=["team:data-platform"],
         is_required=False,
+        io_manager_key=FRAMES_IO,
     )
 
 
@@ -59,8 +60,8 @@ def _out(description: str) -> dg.AssetOut:
 )
 def lineage(
     context: dg.AssetExecutionContext,
-    recipes: Recipes,
-    stored: StoredFrames,
+    hex_recipes: Recipes,
+    hex_frames: StoredFrames,
     warehouse_query_history: Frame,
     catalog_tables: Frame,
     hex_cells: Frame,
@@ -72,8 +73,9 @@ def lineage(
     from hex_assets.lineage.edges import build_edges
     from hex_assets.lineage.parse_store import ParseStore
 
-    recipe = recipes.recipe(context.partition_key)
-    with failures():
+    recipe = hex_recipes.recipe(context.partition_key)
+    selected = context.op_execution_context.selected_output_names
+    with failures(context, hex_recipes.retry_seconds):
         built = build_edges(
             warehouse_query_history,
             catalog_tables,
@@ -83,29 +85,35 @@ def lineage(
             connections=hex_data_connections,
             imports=hex_component_imports,
             queried_tables=hex_queried_tables,
-            store=ParseStore(stored.state_path("lineage", context.partition_key)),
+            store=ParseStore(hex_frames.state_path("lineage", context.partition_key)),
         )
-    if dg.AssetKey("lineage_edges") in context.selected_asset_keys:
+    if "lineage_edges" in selected:
         keep_sql = recipe.hex_assets.store_sql != "none"
-        last = stored.last(LINEAGE_EDGES, context.partition_key)
-        report = report_metadata(stored.report_url, context.partition_key)
-        yield _edges_result(built, last, keep_sql, report)
-    if dg.AssetKey("unresolved_references") in context.selected_asset_keys:
-        last = stored.last(UNRESOLVED_REFERENCES, context.partition_key)
-        yield _unresolved_result(built, last)
-    if dg.AssetKey("evidence_disagreements") in context.selected_asset_keys:
-        yield _disagreements_result(built)
+        last = hex_frames.last(LINEAGE_EDGES, context.partition_key)
+        report = report_metadata(hex_frames.report_url, context.partition_key)
+        key = context.asset_key_for_output("lineage_edges")
+        yield _edges_result(key, built, last, keep_sql, report)
+    if "unresolved_references" in selected:
+        last = hex_frames.last(UNRESOLVED_REFERENCES, context.partition_key)
+        key = context.asset_key_for_output("unresolved_references")
+        yield _unresolved_result(key, built, last)
+    if "evidence_disagreements" in selected:
+        yield _disagreements_result(context.asset_key_for_output("evidence_disagreements"), built)
 
 
 def _edges_result(
-    built: "Lineage", last: Frame | None, keep_sql: bool, report: Mapping[str, Any]
+    key: dg.AssetKey,
+    built: "Lineage",
+    last: Frame | None,
+    keep_sql: bool,
+    report: Mapping[str, Any],
 ) -> dg.MaterializeResult[Frame]:
     edges = built.edges.rows
     if not keep_sql:
         edges = edges.with_columns(sql=pl.lit(None, pl.String))
     frame = LINEAGE_EDGES.frame(edges, built.edges.gaps)
     return dg.MaterializeResult(
-        asset_key="lineage_edges",
+        asset_key=key,
         value=frame,
         metadata={
             "projects": edges["project_id"].n_unique(),
@@ -122,12 +130,14 @@ def _edges_result(
     )
 
 
-def _unresolved_result(built: "Lineage", last: Frame | None) -> dg.MaterializeResult[Frame]:
+def _unresolved_result(
+    key: dg.AssetKey, built: "Lineage", last: Frame | None
+) -> dg.MaterializeResult[Frame]:
     unresolved = built.unresolved.rows
     by_use = unresolved.sort("executions", descending=True)
     change = change_since(last, built.unresolved, ["project_id", "reference", "reason"])
     return dg.MaterializeResult(
-        asset_key="unresolved_references",
+        asset_key=key,
         value=built.unresolved,
         metadata={
             "by_reason": dg.MetadataValue.md(bars(counted(unresolved, "reason"))),
@@ -139,11 +149,11 @@ def _unresolved_result(built: "Lineage", last: Frame | None) -> dg.MaterializeRe
     )
 
 
-def _disagreements_result(built: "Lineage") -> dg.MaterializeResult[Frame]:
+def _disagreements_result(key: dg.AssetKey, built: "Lineage") -> dg.MaterializeResult[Frame]:
     rows = built.disagreements.rows
     missed = rows.select(missed=pl.format("{} saw, {} did not", "seen_by", "missed_by"))
     return dg.MaterializeResult(
-        asset_key="evidence_disagreements",
+        asset_key=key,
         value=built.disagreements,
         metadata={
             "by_witness": dg.MetadataValue.md(bars(counted(missed, "missed"))),

@@ -1,0 +1,315 @@
+"""Projects outside this repository that embed the package, by a defs.yaml or by Python."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+import hex_assets
+from hex_assets.automation import JOB_NAME
+from hex_assets.component import HexWorkspaceComponent, ScaffoldParameters
+from hex_assets.errors import RecipeError
+from hex_assets.recipe import load_recipes
+from hex_assets_tests.conftest import Location
+
+FINANCE = "hex_finance"
+COMPONENT = "hex_assets.HexWorkspaceComponent"
+
+TABLES = """\
+import dagster as dg
+
+
+@dg.asset(metadata={"dagster/table_name": "analytics.core.fct_orders"})
+def orders() -> int:
+    return 1
+
+
+customers = dg.AssetSpec(["dbt", "customers"], metadata={"dagster/table_name": "CORE.DIM_CUSTOMERS"})
+unread = dg.AssetSpec("unread", metadata={"dagster/table_name": "analytics.core.nobody_reads_this"})
+"""
+
+BY_PYTHON = """\
+import dagster as dg
+from {tables} import customers, orders
+
+from hex_assets import DagsterHexTranslator, HexAutomation, build_hex_assets_definitions
+
+
+class OurTranslator(DagsterHexTranslator):
+    def get_asset_spec(self, spec):
+        return spec.replace_attributes(owners=["team:bi"])
+
+
+defs = dg.Definitions.merge(
+    dg.Definitions(
+        assets=[orders, customers],
+        resources={{"io_manager": dg.mem_io_manager}},
+        executor=dg.multiprocess_executor,
+    ),
+    build_hex_assets_definitions(
+        {recipes!r},
+        storage={storage!r},
+        key_prefix="bi",
+        translator=OurTranslator(),
+        automation=HexAutomation(schedule="0 6 * * *", timezone="Europe/Berlin", sensor_seconds=None),
+        projects_in_graph=True,
+        table_assets=[orders, customers],
+        retry_seconds=0,
+    ),
+)
+"""
+
+
+class ComponentProject:
+    """A Dagster project in the layout that ``dg`` makes, with tables of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        # Modules are cached by name, and each test has a project of its own.
+        self.name = f"acme_{abs(hash(root))}"
+        self.defs = root / "src" / self.name / "defs"
+        (self.defs / "tables").mkdir(parents=True)
+        (root / "dg.toml").write_text(
+            f'directory_type = "project"\n[project]\nroot_module = "{self.name}"\n'
+        )
+        (self.defs.parent / "__init__.py").touch()
+        (self.defs.parent / "definitions.py").write_text(
+            "from pathlib import Path\n\nimport dagster as dg\n\n"
+            "defs = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)\n"
+        )
+        (self.defs / "tables" / "defs.py").write_text(TABLES)
+
+    def embed(self, **attributes: Any) -> None:
+        folder = self.defs / "hex"
+        folder.mkdir(exist_ok=True)
+        text = yaml.safe_dump({"type": COMPONENT, "attributes": attributes})
+        (folder / "defs.yaml").write_text(text)
+
+    def load(self) -> dg.Definitions:
+        return dg.load_from_defs_folder(path_within_project=self.defs)
+
+    def dg(self, *words: str) -> str:
+        """What ``dg`` prints, run in the project."""
+        home = self.root / "home"
+        home.mkdir(exist_ok=True)
+        (home / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
+        command = [sys.executable, "-m", "dagster_dg_cli.cli", *words]
+        environment = {
+            **os.environ,
+            "DAGSTER_HOME": str(home),
+            "HOME": str(home),
+            "PYTHONPATH": str(self.root / "src"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "VIRTUAL_ENV": sys.prefix,
+        }
+        done = subprocess.run(
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ComponentProject:
+    made = ComponentProject(tmp_path / "project")
+    monkeypatch.syspath_prepend(str(made.root / "src"))
+    return made
+
+
+def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def materialize(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    result = definitions.resolve_job_def(JOB_NAME).execute_in_process(
+        partition_key=FINANCE, instance=instance
+    )
+    assert result.success
+    assert {check.passed for check in result.get_asset_check_evaluations()} >= {True}
+
+
+def readers(definitions: dg.Definitions, table: str) -> set[str]:
+    """Titles of the Hex projects that are downstream of a table of the project's own."""
+    return {
+        key.split("/")[-1].rsplit("_", 1)[0]
+        for key, spec in specs(definitions).items()
+        if "hex" in spec.kinds and table in {dep.asset_key.to_user_string() for dep in spec.deps}
+    }
+
+
+def test_dg_finds_and_scaffolds_the_component(project: ComponentProject) -> None:
+    listed = json.loads(project.dg("list", "components", "--package", "hex_assets", "--json"))
+    assert [entry["key"] for entry in listed] == [COMPONENT]
+    project.dg("scaffold", "defs", COMPONENT, "hex")
+    assert (project.defs / "hex" / "recipes" / "hex.yaml").is_file()
+    project.dg("check", "yaml")
+    assets = specs(project.load())
+    assert {"hex_projects", "openmetadata_entities", "orders"} <= assets.keys()
+
+
+def test_the_scaffolded_recipe_needs_only_what_it_names(project: ComponentProject) -> None:
+    folder = project.defs / "hex"
+    folder.mkdir()
+    scaffold(folder, ScaffoldParameters())
+    environ = {"HEX_TOKEN": "token", "OPENMETADATA_JWT": "token"}
+    assert list(load_recipes(folder / "recipes", environ)) == ["hex"]
+
+
+def test_own_recipes_are_scaffolded_as_they_are(project: ComponentProject) -> None:
+    folder = project.defs / "hex"
+    folder.mkdir()
+    scaffold(folder, ScaffoldParameters(recipes="../../recipes"))
+    assert [path.name for path in folder.iterdir()] == ["defs.yaml"]
+    written = yaml.safe_load((folder / "defs.yaml").read_text())
+    assert written["attributes"]["recipes"] == "../../recipes"
+
+
+def scaffold(folder: Path, parameters: ScaffoldParameters) -> None:
+    from hex_assets.component import HexWorkspaceScaffolder
+
+    request = dg.ScaffoldRequest(
+        type_name=COMPONENT,
+        target_path=folder,
+        scaffold_format="yaml",
+        project_root=None,
+        params=parameters,
+    )
+    HexWorkspaceScaffolder().scaffold(request)
+
+
+def test_a_project_embeds_the_component_and_materializes(
+    location: Location, project: ComponentProject
+) -> None:
+    project.embed(
+        recipes=str(location.sandbox.recipes),
+        storage="frames",
+        key_prefix=["bi", "hex"],
+        translation={"owners": ["team:bi"], "tags": {"tier": "{{ name }}"}},
+        project_translation={"group_name": "{{ project.workspace }}"},
+        projects_in_graph=True,
+        tables_from=["tables"],
+        retry_seconds=0,
+    )
+    before = project.load()
+    ours = specs(before)["bi/hex/lineage_edges"]
+    assert ours.owners == ["team:bi"]
+    assert ours.tags["tier"] == "lineage_edges"
+    assert not readers(before, "orders")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(before, instance)
+        made = instance.get_latest_materialization_event(
+            dg.AssetKey(["bi", "hex", "openmetadata_entities"])
+        )
+        assert made is not None
+        assert instance.get_latest_materialization_event(dg.AssetKey("orders")) is None
+    assert (project.root / "frames" / "lineage_edges" / f"{FINANCE}.parquet").is_file()
+
+    after = project.load()
+    assert readers(after, "orders")
+    assert readers(after, "dbt/customers")
+    assert readers(after, "unread") == set()
+    project_specs = [one for one in specs(after).values() if one.group_name == FINANCE]
+    assert project_specs
+    assert all(one.key.path[:3] == ["bi", "hex", FINANCE] for one in project_specs)
+
+
+def test_a_project_embeds_by_python_and_materializes(
+    location: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "python_project"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    name = f"acme_python_{abs(hash(tmp_path))}"
+    (folder / f"{name}_tables.py").write_text(TABLES)
+    (folder / f"{name}.py").write_text(
+        BY_PYTHON.format(
+            tables=f"{name}_tables",
+            recipes=str(location.sandbox.recipes),
+            storage=str(tmp_path / "frames"),
+        )
+    )
+    module = importlib.import_module(name)
+    before: dg.Definitions = module.defs
+    assert specs(before)["bi/hex_projects"].owners == ["team:bi"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(before, instance)
+    after: dg.Definitions = importlib.reload(module).defs
+    assert readers(after, "orders")
+    repository = after.get_repository_def()
+    (schedule,) = repository.schedule_defs
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "Europe/Berlin")
+    assert [sensor.name for sensor in repository.sensor_defs] == ["hex_project_runs"]
+
+
+def test_the_stages_can_end_before_anything_is_published(location: Location) -> None:
+    definitions = hex_assets.build_hex_assets_definitions(
+        location.sandbox.recipes, through="lineage", checks=False, group_name="bi"
+    )
+    found = specs(definitions)
+    assert "lineage_edges" in found
+    assert "openmetadata_entities" not in found
+    assert {spec.group_name for spec in found.values()} == {"bi"}
+    assert not definitions.resolve_asset_graph().asset_check_keys
+
+
+def test_resources_can_be_swapped(location: Location, tmp_path: Path) -> None:
+    from hex_assets.resources import Recipes
+
+    class OneWorkspace(Recipes):
+        """Recipes from somewhere else."""
+
+    swapped = OneWorkspace(path=str(location.recipe_path(FINANCE)))
+    definitions = hex_assets.build_hex_assets_definitions(
+        location.sandbox.recipes,
+        storage=str(tmp_path / "frames"),
+        resources={"hex_recipes": swapped},
+    )
+    assert (definitions.resources or {})["hex_recipes"] is swapped
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(definitions, instance)
+
+
+def test_a_key_has_to_end_in_the_name_of_its_frame(location: Location) -> None:
+    class Renaming(hex_assets.DagsterHexTranslator):
+        def get_asset_spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+            return spec.replace_attributes(key=f"our_{spec.key.path[-1]}")
+
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="does not end in hex_workspace"):
+        hex_assets.build_hex_assets_definitions(location.sandbox.recipes, translator=Renaming())
+
+
+def test_a_missing_recipe_is_named(project: ComponentProject) -> None:
+    project.embed(recipes="nowhere")
+    with pytest.raises(Exception, match="nowhere") as raised:
+        project.load()
+    cause: BaseException | None = raised.value
+    while cause is not None and not isinstance(cause, RecipeError):
+        cause = cause.__cause__
+    assert cause is not None
+
+
+def test_every_attribute_is_documented() -> None:
+    for name, field in HexWorkspaceComponent.model_fields.items():
+        assert len(field.description or "") > 20, name
+    for name, field in hex_assets.HexAutomation.model_fields.items():
+        assert len(field.description or "") > 20, name
+
+
+def test_what_is_offered_is_imported_when_asked_for() -> None:
+    for name in hex_assets.__all__:
+        assert getattr(hex_assets, name).__name__ == name
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = hex_assets.no_such_name
+    code = "import hex_assets.cli, sys; print(sorted({'dagster', 'polars'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
