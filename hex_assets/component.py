@@ -1,5 +1,6 @@
 """The component by which ``dg`` finds, scaffolds and loads this package in a project of yours."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ from hex_assets.automation import HexAutomation
 from hex_assets.embedding import build_hex_assets_definitions
 from hex_assets.project_assets import HexProject
 from hex_assets.translator import DagsterHexTranslator
+
+# Raised by Dagster itself where a component holds asset checks.
+warnings.filterwarnings(
+    "ignore", category=dg.BetaWarning, message=".*`execution_type` of function.*"
+)
 
 _RECIPE = """\
 # One Hex workspace: what to read, and where to publish it. Variables are read when a run starts.
