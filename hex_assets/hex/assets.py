@@ -1,9 +1,11 @@
 """Stage 1: what exists in Hex."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import polars as pl
 
 from hex_assets.connections import map_data_connections, open_hex
 from hex_assets.frames import (
@@ -17,6 +19,7 @@ from hex_assets.frames import (
     Frame,
     FrameSchema,
 )
+from hex_assets.hex.run_history import COMPLETED, UNDER_WAY
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -57,6 +60,7 @@ def hex_workspace(
             "hex": dg.MetadataValue.url(client.web_url),
             "token_kind": row["token_kind"],
             "token_expires_at": str(row["token_expires_at"] or "never, or unknown"),
+            **_days_left(row["token_expires_at"]),
             "missing_scopes": dg.MetadataValue.md(
                 _lines(tuple(f"{scope}: {LOST_WITHOUT[scope]}" for scope in row["missing_scopes"]))
             ),
@@ -89,6 +93,7 @@ def hex_projects(
         metadata={
             "hex": dg.MetadataValue.url(client.web_url),
             "requests": client.requests_sent,
+            **_project_counts(frame.rows),
             "by_type": dg.MetadataValue.md(bars(counted(frame.rows, "type"))),
             "by_status": dg.MetadataValue.md(bars(counted(frame.rows, "status"))),
             "new_projects": dg.MetadataValue.md(
@@ -240,13 +245,22 @@ def hex_details(
             HEX_RUNS,
             read.runs,
             ["project_id", "trigger"],
-            {"by_status": dg.MetadataValue.md(bars(counted(read.runs.rows, "status")))},
+            {
+                **_run_counts(read.runs.rows),
+                "by_status": dg.MetadataValue.md(bars(counted(read.runs.rows, "status"))),
+            },
         ),
         "hex_coverage": (
             HEX_COVERAGE,
             read.coverage,
             ["project_id", "detail"],
-            {**_figures(read), "by_state": dg.MetadataValue.md(_states(read.coverage))},
+            {
+                **_figures(read),
+                "details_outdated": int(
+                    read.coverage.rows["state"].is_in(["stale", "never read"]).sum()
+                ),
+                "by_state": dg.MetadataValue.md(_states(read.coverage)),
+            },
         ),
     }
     for name, (schema, frame, key, metadata) in results.items():
@@ -257,6 +271,32 @@ def hex_details(
                 value=frame,
                 metadata={**metadata, **change_metadata(change), **gaps_metadata(frame)},
             )
+
+
+def _days_left(expires: datetime | None) -> dict[str, int]:
+    return {} if expires is None else {"token_days": (expires - datetime.now(timezone.utc)).days}
+
+
+def _project_counts(projects: pl.DataFrame) -> dict[str, int]:
+    """Of what is neither archived nor in the trash; Dagster plots them over runs."""
+    alive = projects.filter(pl.col("archived_at").is_null() & pl.col("trashed_at").is_null())
+    component = alive["type"] == "COMPONENT"
+    published = ~component & alive["last_published_at"].is_not_null()
+    return {
+        "projects": int((~component).sum()),
+        "components": int(component.sum()),
+        "published_projects": int(published.sum()),
+        "archived_or_trashed": projects.height - alive.height,
+    }
+
+
+def _run_counts(runs: pl.DataFrame) -> dict[str, int]:
+    """Of the latest run of each project and trigger."""
+    completed = runs["status"] == COMPLETED
+    return {
+        "latest_runs_completed": int(completed.sum()),
+        "latest_runs_failed": int((~completed & ~runs["status"].is_in(UNDER_WAY)).sum()),
+    }
 
 
 def _figures(read: "HexDetails") -> dict[str, Any]:

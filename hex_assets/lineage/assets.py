@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from hex_assets.frames import (
+    EVIDENCE_DISAGREEMENTS,
     LINEAGE_EDGES,
     UNRESOLVED_REFERENCES,
     Frame,
@@ -98,7 +99,9 @@ def lineage(
         key = context.asset_key_for_output("unresolved_references")
         yield _unresolved_result(key, built, last)
     if "evidence_disagreements" in selected:
-        yield _disagreements_result(context.asset_key_for_output("evidence_disagreements"), built)
+        last = hex_frames.last(EVIDENCE_DISAGREEMENTS, context.partition_key)
+        key = context.asset_key_for_output("evidence_disagreements")
+        yield _disagreements_result(key, built, last)
 
 
 def _edges_result(
@@ -112,6 +115,8 @@ def _edges_result(
     if not keep_sql:
         edges = edges.with_columns(sql=pl.lit(None, pl.String))
     frame = LINEAGE_EDGES.frame(edges, built.edges.gaps)
+    change = change_since(last, frame, ["project_id", "cell_id", "table_fqn"])
+    changed = ["table_fqn", "project_id", "cell_id", "evidence", "resolution"]
     return dg.MaterializeResult(
         asset_key=key,
         value=frame,
@@ -123,7 +128,9 @@ def _edges_result(
             "statements_parsed": built.figures.statements,
             "statements_not_parsed": built.figures.unparsed,
             "most_read_tables": dg.MetadataValue.md(bars(_readers(edges))),
-            **change_metadata(change_since(last, frame, ["project_id", "cell_id", "table_fqn"])),
+            "new_edges": dg.MetadataValue.md(table(change.added, changed)),
+            "lost_edges": dg.MetadataValue.md(table(change.removed, changed)),
+            **change_metadata(change),
             **gaps_metadata(frame),
             **report,
         },
@@ -140,6 +147,7 @@ def _unresolved_result(
         asset_key=key,
         value=built.unresolved,
         metadata={
+            "executions_not_linked": int(unresolved["executions"].sum()),
             "by_reason": dg.MetadataValue.md(bars(counted(unresolved, "reason"))),
             "references": dg.MetadataValue.md(
                 table(by_use, ["reference", "reason", "detail", "executions"])
@@ -149,8 +157,11 @@ def _unresolved_result(
     )
 
 
-def _disagreements_result(key: dg.AssetKey, built: "Lineage") -> dg.MaterializeResult[Frame]:
+def _disagreements_result(
+    key: dg.AssetKey, built: "Lineage", last: Frame | None
+) -> dg.MaterializeResult[Frame]:
     rows = built.disagreements.rows
+    what = ["project_id", "cell_id", "table_fqn", "column", "seen_by", "missed_by"]
     missed = rows.select(missed=pl.format("{} saw, {} did not", "seen_by", "missed_by"))
     return dg.MaterializeResult(
         asset_key=key,
@@ -158,6 +169,7 @@ def _disagreements_result(key: dg.AssetKey, built: "Lineage") -> dg.MaterializeR
         metadata={
             "by_witness": dg.MetadataValue.md(bars(counted(missed, "missed"))),
             "disagreements": dg.MetadataValue.md(table(rows, rows.columns)),
+            **change_metadata(change_since(last, built.disagreements, what)),
             **gaps_metadata(built.disagreements),
         },
     )

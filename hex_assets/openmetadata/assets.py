@@ -63,6 +63,7 @@ def catalog_tables(
     return dg.MaterializeResult(
         value=frame,
         metadata={
+            **_catalog(recipe),
             "by_service": dg.MetadataValue.md(bars(counted(frame.rows, "service"))),
             **change_metadata(change),
         },
@@ -131,10 +132,12 @@ def openmetadata_entities(
                 context, hex_recipes.retry_seconds, error, _metadata(error.frame)
             ) from error
         report.published(frame)
-    catalog = dg.MetadataValue.url(
-        recipe.openmetadata.host_port.removesuffix("/").removesuffix("/api")
-    )
-    return dg.MaterializeResult(value=frame, metadata={"openmetadata": catalog, **_metadata(frame)})
+    return dg.MaterializeResult(value=frame, metadata={**_catalog(recipe), **_metadata(frame)})
+
+
+def _catalog(recipe: "Recipe") -> dict[str, Any]:
+    page = recipe.openmetadata.host_port.removesuffix("/").removesuffix("/api")
+    return {"openmetadata": dg.MetadataValue.url(page)}
 
 
 def _metadata(frame: Frame) -> dict[str, Any]:
@@ -145,9 +148,21 @@ def _metadata(frame: Frame) -> dict[str, Any]:
         "changes": dg.MetadataValue.md(
             table(written, ["kind", "fqn", "action", "reason", "before", "after", "outcome"])
         ),
-        "written": dg.MetadataValue.int(
-            written.filter(pl.col("outcome").str.starts_with("done")).height
-        ),
+        **{name: int(of_outcome.sum()) for name, of_outcome in _outcomes(frame.rows).items()},
+    }
+
+
+def _outcomes(rows: pl.DataFrame) -> dict[str, pl.Series]:
+    """Which entities came to what; Dagster plots their number over runs."""
+    outcome, action = rows["outcome"], rows["action"]
+    done = outcome.str.starts_with("done") & (action != "unchanged")
+    return {
+        "written": done,
+        "created": done & action.is_in(["create", "restore"]),
+        "deleted": done & (action == "delete"),
+        "unchanged": action == "unchanged",
+        "left_alone": outcome.str.starts_with("skipped"),
+        "failed": outcome.str.starts_with("failed"),
     }
 
 
