@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +23,7 @@ from hex_assets.automation import JOB_NAME
 from hex_assets.component import HexWorkspaceComponent, ScaffoldParameters
 from hex_assets.recipe import load_recipes
 from hex_assets_tests.conftest import Location
+from hex_assets_tests.test_docs import ROOT, blocks
 
 FINANCE = "hex_finance"
 COMPONENT = "hex_assets.HexWorkspaceComponent"
@@ -130,23 +134,27 @@ def readers(definitions: dg.Definitions, table: str) -> set[str]:
     }
 
 
+def run_dg(
+    project: ComponentProject, home: Path, monkeypatch: pytest.MonkeyPatch, *words: str
+) -> str:
+    """What ``dg`` prints, run in the project."""
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    monkeypatch.chdir(project.root)
+    done = CliRunner().invoke(dg_cli, words)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
 def test_dg_finds_and_scaffolds_the_component(
     project: ComponentProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
-    monkeypatch.chdir(project.root)
-
-    def run(*words: str) -> str:
-        done = CliRunner().invoke(dg_cli, words)
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    listed = run("list", "components", "--package", "hex_assets", "--json")
+    words = ["list", "components", "--package", "hex_assets", "--json"]
+    listed = run_dg(project, tmp_path, monkeypatch, *words)
     keys = [entry["key"] for entry in json.loads(listed[listed.index("{") :])["items"]]
     assert keys == [COMPONENT]
-    run("scaffold", "defs", COMPONENT, "hex")
+    run_dg(project, tmp_path, monkeypatch, "scaffold", "defs", COMPONENT, "hex")
     assert (project.defs / "hex" / "recipes" / "hex.yaml").is_file()
     assert {"hex_projects", "openmetadata_entities", "invoices"} <= specs(project.load()).keys()
 
@@ -298,3 +306,60 @@ def test_what_is_offered_is_imported_when_asked_for() -> None:
     code = "import hex_assets.cli, sys; print(sorted({'dagster', 'polars'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PAGE = ROOT / "docs" / "dagster.md"
+
+
+def yaml_block(start: str) -> str:
+    (block,) = [one for one in blocks(PAGE, "yaml") if one.startswith(start)]
+    return block
+
+
+def test_the_documented_component_loads(
+    location: Location, project: ComponentProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.defs / "tables").rename(project.defs / "dbt")
+    (command,) = [shlex.split(one) for one in blocks(PAGE, "console")]
+    recipes = os.path.relpath(location.sandbox.recipes, project.defs / "hex")
+    run_dg(project, tmp_path, monkeypatch, *command[1:], "--recipes", recipes)
+    defs_yaml = project.defs / "hex" / "defs.yaml"
+    written = yaml.safe_load(defs_yaml.read_text())
+    documented = yaml.safe_load(yaml_block("type: "))
+    assert written["attributes"].keys() <= documented["attributes"].keys()
+    documented["attributes"]["recipes"] = written["attributes"]["recipes"]
+    defs_yaml.write_text(yaml.safe_dump(documented))
+    found = specs(project.load())
+    assert found["bi/hex/hex_projects"].tags["tier"] == "bi"
+
+
+def test_every_attribute_and_check_is_in_the_documentation(location: Location) -> None:
+    first_cells = re.findall(r"^\| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    named = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    definitions = hex_assets.build_hex_assets_definitions(location.sandbox.recipes)
+    checks = {key.name for key in definitions.resolve_asset_graph().asset_check_keys}
+    assert named == checks | HexWorkspaceComponent.model_fields.keys()
+    automation = hex_assets.HexAutomation.model_fields.keys()
+    documented = yaml.safe_load(yaml_block("type: "))["attributes"]["automation"]
+    assert documented.keys() == automation
+
+
+def test_the_documented_python_runs(
+    location: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").symlink_to(location.sandbox.recipes)
+    (block,) = blocks(PAGE, "python")
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert {"orders", "bi/hex_projects"} <= specs(names["defs"]).keys()
+    assert specs(names["defs"])["bi/hex_projects"].owners == ["team:analytics"]
+
+
+def test_the_documented_instance_is_that_of_this_checkout() -> None:
+    documented = yaml.safe_load(yaml_block("run_retries"))
+    ours = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert documented["run_retries"] == ours["run_retries"]
+    assert documented["concurrency"]["pools"] == ours["concurrency"]["pools"]
+    limits = "tag_concurrency_limits"
+    assert documented["concurrency"]["runs"][limits] == ours["concurrency"]["runs"][limits]
