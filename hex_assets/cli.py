@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from hex_assets.impact.answers import Derive
     from hex_assets.recipe import Recipe
     from hex_assets.runs import WorkspaceRun
     from hex_assets.settings import LocationSettings
@@ -246,6 +248,23 @@ def impact(
             show_default=False,
         ),
     ] = None,
+    depth: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=3,
+            help="Follow table lineage of OpenMetadata so many steps down, and ask for readers of "
+            "what is made of the table, too. Asks OpenMetadata, unlike all else here.",
+        ),
+    ] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="With --depth: the recipe that names OpenMetadata; by default HEX_ASSETS_RECIPES.",
+        ),
+    ] = None,
     workspace: Workspace = None,
     json: AsJson = False,
     csv: AsCsv = False,
@@ -255,7 +274,8 @@ def impact(
 ) -> None:
     """Which Hex projects and cells read a table or column, those who would notice first.
 
-    Answers from the frames of earlier runs (HEX_ASSETS_STORAGE); no server is asked.
+    Answers from the frames of earlier runs (HEX_ASSETS_STORAGE); without --depth, no server is
+    asked.
     """
     from hex_assets.errors import HexAssetsError
     from hex_assets.impact.answers import what_breaks, who_reads
@@ -268,12 +288,31 @@ def impact(
         _refuse("Give one of --json, --csv and --markdown.")
     form = "json" if json else "csv" if csv else "markdown" if markdown else "table"
     try:
-        if changed:
-            broken = what_breaks(_storage(), workspace, changed, form, Console())
-            raise typer.Exit(Exit.BREAKS if broken else Exit.DONE)
-        who_reads(_storage(), workspace, name or "", form, Console())
+        with _derived(depth, config, workspace) as derived:
+            if changed:
+                broken = what_breaks(_storage(), workspace, changed, form, Console(), derived)
+                raise typer.Exit(Exit.BREAKS if broken else Exit.DONE)
+            who_reads(_storage(), workspace, name or "", form, Console(), derived)
     except HexAssetsError as error:
         _refuse(str(error))
+
+
+@contextmanager
+def _derived(depth: int, config: Path | None, workspace: str | None) -> Iterator[Derive]:
+    """What tells the tables made of another, as far down as was asked for."""
+    if not depth:
+        yield lambda target: ()
+        return
+    from hex_assets.connections import open_openmetadata
+    from hex_assets.impact.downstream import derived_from
+
+    path = config or _settings().recipes
+    if not path:
+        _refuse("--depth asks OpenMetadata: name a recipe with -c, or set HEX_ASSETS_RECIPES.")
+    recipes = _validate(Path(path), Console(stderr=True))
+    recipe = recipes.get(workspace or "") or next(iter(recipes.values()))
+    with open_openmetadata(recipe) as client:
+        yield lambda target: derived_from(client, target, depth)
 
 
 @app.command()

@@ -290,6 +290,11 @@ LINEAGE_EDGES = FrameSchema(
             "warehouse_resolved",
         ),
         "executions": (pl.Int64, "executions seen"),
+        "users": (
+            pl.Int64,
+            "people who ran it, at least: the most of any one statement, for who ran two "
+            "statements is counted, not kept; 0 without query history",
+        ),
         "last_seen": (INSTANT, "latest execution seen; null without query history"),
         "sql": (pl.String, "one masked statement that shows the edge"),
         "resolution": (

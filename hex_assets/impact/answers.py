@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,20 +10,34 @@ from rich.console import Console
 from hex_assets.errors import NameAmbiguous, NameNotFound
 from hex_assets.impact.changed import Removed, read_change
 from hex_assets.impact.lookup import KnownTables, Target, find_project
-from hex_assets.impact.readers import ReadingProject, readers_of, tables_read_by
+from hex_assets.impact.readers import Asked, ReadingProject, readers_of, tables_read_by
 from hex_assets.impact.show import as_json, as_markdown, flat, print_impact, print_project
 from hex_assets.impact.stored import StoredWorkspaces, read_stored
 
+Derive = Callable[[Target], Sequence[Asked]]
+"""Tells what is made of a table or column."""
 
-def who_reads(root: str, workspace: str | None, name: str, form: str, console: Console) -> None:
-    """Print which projects read a table or column.
+
+def _nothing(target: Target) -> Sequence[Asked]:
+    return ()
+
+
+def who_reads(
+    root: str,
+    workspace: str | None,
+    name: str,
+    form: str,
+    console: Console,
+    derived: Derive = _nothing,
+) -> None:
+    """Print which projects read a table or column, or what is derived from it.
 
     Raises:
         NothingStored, FrameError, NameNotFound, NameAmbiguous: see there.
     """
     stored = read_stored(root, workspace)
     target = KnownTables.of(stored.edges, stored.tables).find(name)
-    projects = readers_of(stored, [target])
+    projects = readers_of(stored, [Asked(target), *derived(target)])
     if not _printed(form, str(target), projects, stored, console):
         print_impact(console, str(target), projects)
         _print_gaps(stored, console)
@@ -45,22 +59,31 @@ def what_project_reads(
 
 
 def what_breaks(
-    root: str, workspace: str | None, changed: Sequence[Path], form: str, console: Console
+    root: str,
+    workspace: str | None,
+    changed: Sequence[Path],
+    form: str,
+    console: Console,
+    derived: Derive = _nothing,
 ) -> bool:
-    """Print which projects read what a change removes; whether any does.
+    """Print which projects read what a change removes, or what is derived; whether any does.
 
     Raises:
         NothingStored, FrameError, ChangeUnreadable: see there.
     """
     stored = read_stored(root, workspace)
     known, unknown = _targets(read_change(changed), KnownTables.of(stored.edges, stored.tables))
-    found = {change: readers_of(stored, targets) for change, targets in known.items()}
+    asked = {
+        change: [one for target in targets for one in (Asked(target), *derived(target))]
+        for change, targets in known.items()
+    }
+    found = {change: readers_of(stored, some) for change, some in asked.items()}
     broken = any(found.values())
     if form == "markdown":
         _write(console, as_markdown(found, unknown))
         return broken
-    together = [target for change, targets in known.items() if found[change] for target in targets]
-    projects = readers_of(stored, together)
+    of_broken = [one for change, some in asked.items() if found[change] for one in some]
+    projects = readers_of(stored, of_broken)
     if not _printed(form, ", ".join(map(str, found)), projects, stored, console):
         for change, some in found.items():
             console.print(f"{change}: {change.reason}", markup=False, soft_wrap=True)

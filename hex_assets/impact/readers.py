@@ -29,7 +29,10 @@ class ReadingCell:
         component: title of the component through which the project reads it; None when it does
             so itself.
         executions: executions seen.
+        users: people who ran it, at least.
         last_seen: latest execution seen; None without query history.
+        via: tables between the one that was asked for and the one that is read, nearest first;
+            empty when it is read itself.
     """
 
     cell_id: str | None
@@ -40,7 +43,23 @@ class ReadingCell:
     evidence: tuple[str, ...]
     component: str | None
     executions: int
+    users: int
     last_seen: datetime | None
+    via: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A table or column whose readers are wanted.
+
+    Attributes:
+        via: tables through which it comes from what was asked for first, that one included.
+        certain: whether what comes from there is known to the column.
+    """
+
+    target: Target
+    via: tuple[str, ...] = ()
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,6 +89,11 @@ class ReadingProject:
         return sum(cell.executions for cell in self.cells)
 
     @property
+    def users(self) -> int:
+        """People who ran any of its cells, at least."""
+        return max((cell.users for cell in self.cells), default=0)
+
+    @property
     def last_seen(self) -> datetime | None:
         return max((cell.last_seen for cell in self.cells if cell.last_seen), default=None)
 
@@ -78,22 +102,22 @@ class ReadingProject:
         return any(cell.certain for cell in self.cells)
 
 
-def readers_of(stored: StoredWorkspaces, targets: Iterable[Target]) -> list[ReadingProject]:
-    """The projects that read any of the targets, those first whose change people would notice.
+def readers_of(stored: StoredWorkspaces, asked: Iterable[Asked]) -> list[ReadingProject]:
+    """The projects that read anything that was asked for, those first that would notice a change.
 
     Live and certain ones come first, then the scheduled and published, then by views of the last
-    30 days, by executions, and by the latest execution.
+    30 days, by people, by executions, and by the latest execution.
     """
-    wanted: dict[str, set[str | None]] = {}
-    for target in targets:
-        wanted.setdefault(target.table_fqn, set()).add(target.column)
+    wanted: dict[str, dict[str | None, Asked]] = {}
+    for one in asked:
+        wanted.setdefault(one.target.table_fqn, {}).setdefault(one.target.column, one)
     edges = stored.edges.filter(pl.col("table_fqn").is_in(list(wanted)))
     labels = _labels(stored.cells, edges)
     titles = {row[0]: row[1] for row in stored.projects.select("id", "title").iter_rows()}
     cells: dict[tuple[str, str], list[ReadingCell]] = {}
     for edge in edges.iter_rows(named=True):
-        for column in wanted[edge["table_fqn"]]:
-            cell = _reading_cell(edge, column, labels, titles)
+        for one in wanted[edge["table_fqn"]].values():
+            cell = _reading_cell(edge, one, labels, titles)
             if cell is not None:
                 cells.setdefault((edge["workspace"], edge["project_id"]), []).append(cell)
     return sorted(_projects(stored, cells), key=_who_would_notice)
@@ -105,7 +129,10 @@ def tables_read_by(stored: StoredWorkspaces, workspace: str, project_id: str) ->
     edges = stored.edges.filter(own)
     labels = _labels(stored.cells, edges)
     titles = {row[0]: row[1] for row in stored.projects.select("id", "title").iter_rows()}
-    cells = [_reading_cell(edge, None, labels, titles) for edge in edges.iter_rows(named=True)]
+    cells = [
+        _reading_cell(edge, Asked(Target(edge["table_fqn"])), labels, titles)
+        for edge in edges.iter_rows(named=True)
+    ]
     found = {(workspace, project_id): [cell for cell in cells if cell is not None]}
     (project,) = _projects(stored, found)
     return project
@@ -119,11 +146,12 @@ def _labels(cells: pl.DataFrame, edges: pl.DataFrame) -> Mapping[tuple[str, str,
 
 def _reading_cell(
     edge: Mapping[str, Any],
-    column: str | None,
+    asked: Asked,
     labels: Mapping[tuple[str, str, str], str | None],
     titles: Mapping[str, str],
 ) -> ReadingCell | None:
-    """How the edge reads the column, or the table; None when it reads other columns only."""
+    """How the edge reads what was asked for; None when it reads other columns only."""
+    column = asked.target.column
     read: Sequence[Mapping[str, Any]] = edge["columns"]
     usage = {use for one in read if column in (None, one["name"]) for use in one["usage"]}
     certain = column is None or any(one["name"] == column for one in read)
@@ -133,13 +161,15 @@ def _reading_cell(
     return ReadingCell(
         edge["cell_id"],
         labels.get((edge["workspace"], edge["project_id"], edge["cell_id"])),
-        Target(edge["table_fqn"], column),
+        asked.target,
         tuple(use for use in ("output", "filter", "join", "group", "order") if use in usage),
-        certain,
+        certain and asked.certain,
         tuple(edge["evidence"]),
         titles.get(component, component) if component else None,
         edge["executions"],
+        edge["users"] or 0,
         edge["last_seen"],
+        asked.via,
     )
 
 
@@ -202,6 +232,7 @@ def _who_would_notice(project: ReadingProject) -> tuple[Any, ...]:
         not project.certain,
         not (project.schedules or project.state == "published"),
         -project.views_30_days,
+        -project.users,
         -project.executions,
         -seen,
         project.title.casefold(),

@@ -39,7 +39,9 @@ FLAT: Mapping[str, Any] = {
     "evidence": pl.String,
     "component": pl.String,
     "executions": pl.Int64,
+    "users": pl.Int64,
     "last_seen": pl.Datetime("us", "UTC"),
+    "via": pl.String,
 }
 """Columns of the flat form: one row per project and reading cell, lists joined by a semicolon."""
 
@@ -51,7 +53,7 @@ def flat(projects: Sequence[ReadingProject]) -> pl.DataFrame:
         own = {
             name: getattr(project, name)
             for name in FLAT
-            if name not in ("schedules", "executions", "last_seen", "certain")
+            if name not in ("schedules", "executions", "users", "last_seen", "certain")
             and hasattr(project, name)
         }
         rows += [
@@ -66,7 +68,9 @@ def flat(projects: Sequence[ReadingProject]) -> pl.DataFrame:
                 "evidence": "; ".join(cell.evidence),
                 "component": cell.component,
                 "executions": cell.executions,
+                "users": cell.users,
                 "last_seen": cell.last_seen,
+                "via": "; ".join(cell.via),
             }
             for cell in project.cells
         ]
@@ -81,7 +85,7 @@ def as_json(subject: str, projects: Sequence[ReadingProject], gaps: Sequence[str
 
     listed = []
     for project in projects:
-        fields = dataclasses.asdict(project)
+        fields = {**dataclasses.asdict(project), "users": project.users}
         fields["cells"] = [
             {**dataclasses.asdict(cell), "target": str(cell.target)} for cell in project.cells
         ]
@@ -96,8 +100,9 @@ def print_impact(console: Console, subject: str, projects: Sequence[ReadingProje
         console.print(f"No Hex project is known to read {escape(subject)}.", soft_wrap=True)
         return
     table = Table(title=escape(f"Reads {subject}"), title_justify="left", title_style="bold")
-    for name in ("project", "owner", "state", "schedule", "views 30 d", "runs", "last", "how"):
-        table.add_column(name, justify="right" if name in ("views 30 d", "runs") else "left")
+    numbers = ("views 30 d", "people", "runs")
+    for name in ("project", "owner", "state", "schedule", *numbers, "last", "how"):
+        table.add_column(name, justify="right" if name in numbers else "left")
     for project in projects:
         title = escape(project.title)
         table.add_row(
@@ -106,6 +111,7 @@ def print_impact(console: Console, subject: str, projects: Sequence[ReadingProje
             project.state,
             escape("; ".join(project.schedules) or _NOBODY),
             f"{project.views_30_days:,}",
+            _people(project.users),
             f"{project.executions:,}",
             _day(project.last_seen),
             escape("\n".join(_cell_lines(project.cells))),
@@ -167,8 +173,8 @@ def as_markdown(
         lines += [
             f"**`{change}`**: {change.reason}",
             "",
-            "| project | owner | state | schedule | views 30 d | runs | how |",
-            "|---|---|---|---|---:|---:|---|",
+            "| project | owner | state | schedule | views 30 d | people | runs | how |",
+            "|---|---|---|---|---:|---:|---:|---|",
         ]
         for one in projects:
             title = _in_table(one.title)
@@ -178,6 +184,7 @@ def as_markdown(
                 one.state,
                 _in_table("; ".join(one.schedules) or _NOBODY),
                 str(one.views_30_days),
+                _people(one.users),
                 str(one.executions),
                 _in_table("; ".join(_cell_lines(one.cells))),
             )
@@ -192,7 +199,11 @@ def as_markdown(
 def _cell_lines(cells: Sequence[ReadingCell]) -> list[str]:
     lines = []
     for cell in cells[:_CELLS_SHOWN]:
-        how = ", ".join(cell.usage) or ("" if cell.certain else "perhaps: columns unknown")
+        how = ", ".join(cell.usage)
+        if not cell.certain:
+            how = "perhaps: columns unknown"
+        if cell.via:
+            how = f"{how} through {cell.target}".lstrip()
         lines.append(f"{_cell_name(cell)}: {how}" if how else _cell_name(cell))
     if len(cells) > _CELLS_SHOWN:
         lines.append(f"and {len(cells) - _CELLS_SHOWN} more cells")
@@ -202,6 +213,11 @@ def _cell_lines(cells: Sequence[ReadingCell]) -> list[str]:
 def _cell_name(cell: ReadingCell) -> str:
     name = cell.label or (f"cell {cell.cell_id[:8]}" if cell.cell_id else "the project")
     return f"{name} (component {cell.component})" if cell.component else name
+
+
+def _people(users: int) -> str:
+    """A count that is a lower bound as soon as there are two statements."""
+    return f"{users:,}+" if users else _NOBODY
 
 
 def _day(instant: datetime | None) -> str:

@@ -99,6 +99,7 @@ class _Edge:
     evidence: set[str]
     resolution: Resolution
     executions: int = 0
+    users: int = 0
     last_seen: datetime | None = None
     sql: str | None = None
     shown: tuple[Any, ...] = ()
@@ -391,6 +392,7 @@ class _Merging:
                 self._key(project, cell, table), QUERY_HISTORY, resolution, columns
             )
             edge.executions += executions
+            edge.users = max(edge.users, row["users"])
             if edge.last_seen is None or order > edge.shown:
                 edge.last_seen, edge.sql, edge.shown = seen, row["sql"], order
         for (reference, reason), detail in linked.misses.items():
@@ -417,6 +419,7 @@ class _Merging:
                 )
                 if QUERY_HISTORY not in edge.evidence:
                     edge.executions += executions
+                    edge.users = max(edge.users, row["users"])
                     edge.last_seen, edge.sql = edge.last_seen or row["last_seen"], row["sql"]
         for table in recorded.keys() - linked.tables.keys():
             self._differ(project, cell, table, None, WAREHOUSE_RESOLVED, QUERY_HISTORY, executions)
@@ -512,6 +515,7 @@ class _Merging:
                     for evidence in edge.evidence:
                         copy = self._witness(through, evidence, edge.resolution, edge.columns)
                     copy.executions += edge.executions
+                    copy.users = max(copy.users, edge.users)
                     copy.sql = copy.sql or edge.sql
                     if edge.last_seen and (not copy.last_seen or edge.last_seen > copy.last_seen):
                         copy.last_seen = edge.last_seen
@@ -586,6 +590,7 @@ class _Merging:
                 key.component_id,
                 sorted(edge.evidence),
                 edge.executions,
+                edge.users,
                 edge.last_seen,
                 edge.sql,
                 edge.resolution.value,

@@ -325,6 +325,19 @@ class OpenMetadataClient:
         depths = {"upstreamDepth": 1, "downstreamDepth": 0}
         return self._get(path, Lineage, depths, "reading the lineage of a dashboard")
 
+    def downstream_lineage(self, table_fqn: str, depth: int) -> Lineage | None:
+        """Direct and indirect downstream edges of a table; None when there is no such table.
+
+        Args:
+            depth: steps, up to 3.
+        """
+        path = f"/v1/lineage/table/name/{_segment(table_fqn)}"
+        depths = {"upstreamDepth": 0, "downstreamDepth": depth}
+        try:
+            return self._get(path, Lineage, depths, "reading the lineage of a table")
+        except NotFound:
+            return None
+
     def lineage_edge(self, from_id: str, to_id: str) -> LineageDetails | None:
         """One edge; answered for soft-deleted ends too."""
         path = f"/v1/lineage/getLineageEdge/{_segment(from_id)}/{_segment(to_id)}"

@@ -197,7 +197,7 @@ class LineageDetails(Answer):
     pipeline: EntityReference | None = None
 
 
-class UpstreamEdge(Answer):
+class GraphEdge(Answer):
     """An edge as a lineage answer lists it: its ends are ids."""
 
     from_entity: str
@@ -208,8 +208,10 @@ class UpstreamEdge(Answer):
 class Lineage(Answer):
     """One entity with its neighbours."""
 
+    entity: EntityReference
     nodes: References = ()
-    upstream_edges: Annotated[tuple[UpstreamEdge, ...], BeforeValidator(_none_is_empty)] = ()
+    downstream_edges: Annotated[tuple[GraphEdge, ...], BeforeValidator(_none_is_empty)] = ()
+    upstream_edges: Annotated[tuple[GraphEdge, ...], BeforeValidator(_none_is_empty)] = ()
 
 
 class LineageEdge(Answer):

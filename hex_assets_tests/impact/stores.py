@@ -61,6 +61,7 @@ def edge(
         "columns": [{"name": name, "usage": use} for name, use in (columns or {}).items()],
         "evidence": ["query_history"],
         "executions": 1,
+        "users": 2,
         "last_seen": NOON,
         "resolution": "exact",
     }

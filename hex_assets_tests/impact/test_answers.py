@@ -59,8 +59,32 @@ def test_readers_of_a_table_those_who_would_notice_first(root: Path) -> None:
         "evidence": ["query_history"],
         "component": None,
         "executions": 30,
+        "users": 2,
         "last_seen": NOON.isoformat(),
+        "via": [],
     }
+    assert first["users"] == 2
+
+
+def test_of_two_that_are_viewed_alike_more_people_come_first(root: Path) -> None:
+    store(
+        root / "frames",
+        hex_projects=[project(1, "One person"), project(2, "Five people"), project(3, "Nobody")],
+        lineage_edges=[
+            edge(1, ORDERS, users=1, executions=900),
+            edge(2, ORDERS, users=5),
+            edge(2, ORDERS, cell_id="other", users=3),
+            edge(3, ORDERS, users=0, executions=0, last_seen=None),
+        ],
+    )
+    found = asked("impact", "core.orders")["projects"]
+    assert [(one["title"], one["users"]) for one in found] == [
+        ("Five people", 5),
+        ("One person", 1),
+        ("Nobody", 0),
+    ]
+    shown = ask("impact", "core.orders").output
+    assert "5+" in shown
 
 
 def test_readers_of_a_column(root: Path) -> None:
