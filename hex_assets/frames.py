@@ -331,7 +331,10 @@ EVIDENCE_DISAGREEMENTS = FrameSchema(
 OPENMETADATA_ENTITIES = FrameSchema(
     "openmetadata_entities",
     {
-        "kind": (pl.String, "service, classification, tag, chart, dashboard, edge, usage"),
+        "kind": (
+            pl.String,
+            "service, classification, tag, property, chart, dashboard, edge, usage",
+        ),
         "fqn": (pl.String, "fully qualified name; an edge reads 'table_fqn -> dashboard_fqn'"),
         "action": (pl.String, "create, update, unchanged, delete, restore, skip"),
         "reason": (pl.String, "why this action: changed fields, what was missing, which guard"),

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from hex_assets.runs import WorkspaceRun, run_workspace
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
 from hex_assets.sandbox.embedded import CATALOG_JWT, Sandbox, run_sandbox
 from hex_assets.sandbox.world import World
 from hex_assets.settings import LocationSettings
@@ -113,10 +114,13 @@ def _stable(value: Any) -> Any:
 
 @contextmanager
 def running_location(
-    folder: Path, world: World | None = None, now: datetime | None = None
+    folder: Path,
+    world: World | None = None,
+    now: datetime | None = None,
+    release: Release = OPENMETADATA_2_0,
 ) -> Iterator[Location]:
     """A sandbox in the folder, with retries that do not wait, and settings that point at it."""
-    with run_sandbox(folder / "sandbox", world, now=now) as sandbox:
+    with run_sandbox(folder / "sandbox", world, now=now, release=release) as sandbox:
         settings = LocationSettings(str(sandbox.recipes), str(folder / "frames"), retry_seconds=0)
         location = Location(sandbox, settings)
         for file in sandbox.recipes.glob("*.yaml"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -42,7 +43,14 @@ EXPECTED = {
     "evidence_disagreements": ("lineage", LINEAGE_INPUTS),
     "openmetadata_entities": (
         "openmetadata",
-        {"hex_projects", "hex_cells", "hex_component_imports", "catalog_tables", "lineage_edges"},
+        {
+            "hex_projects",
+            "hex_cells",
+            "hex_component_imports",
+            "hex_runs",
+            "catalog_tables",
+            "lineage_edges",
+        },
     ),
 }
 
@@ -114,8 +122,20 @@ def test_one_asset_and_what_it_needs_can_be_materialized(location: Location) -> 
             resources=dict(definitions.resources or {}),
             instance=instance,
         )
+        lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
     events = result.get_asset_materialization_events()
     made = {event.asset_key.path[-1] for event in events if event.asset_key}
+    assert any(
+        re.search(r"Projects read: \d+ of \d+, \d+ requests left in the window", line)
+        for line in lines
+    )
+    cells = next(
+        event.materialization.metadata
+        for event in events
+        if event.asset_key == dg.AssetKey("hex_cells")
+    )
+    assert cells["requests"].value
+    assert cells["projects_read"].value == cells["projects_changed"].value
     assert "openmetadata_entities" in made
     assert "lineage_edges" in made
     assert "unresolved_references" not in made

@@ -26,6 +26,7 @@ class PlanOptions:
         deletion_guard_percent: share of our live dashboards that may be deleted at once.
         include_tags: publish status, categories and collections as tags.
         override_metadata: Hex's description and owner replace what people wrote.
+        custom_properties: publish the custom properties of dashboards.
         override_lineage: an edge of ours holds only what this run shows, and one that another
             program left without evidence goes; else statement and column mappings that this run
             does not show are kept.
@@ -37,6 +38,7 @@ class PlanOptions:
     include_tags: bool = True
     override_metadata: bool = False
     override_lineage: bool = False
+    custom_properties: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Actual:
         edges: upstream edges of the live dashboards, by the ids of table and dashboard; of a
             soft-deleted one those that it should have.
         charts: of the service, soft-deleted ones too, by lower-case name.
+        properties: names of the custom properties that dashboards may have.
         names: fully qualified names of the tables at the other end of edges, by id, where known.
     """
 
@@ -63,3 +66,4 @@ class Actual:
     edges: Mapping[tuple[str, str], LineageDetails] = field(default_factory=dict)
     charts: Mapping[str, Chart] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    properties: frozenset[str] = frozenset()

@@ -22,6 +22,7 @@ from hex_assets.errors import (
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.changes import (
     AddColumns,
+    AddProperty,
     Change,
     Correction,
     CreateService,
@@ -51,6 +52,7 @@ _ORDER: tuple[tuple[type[Request], ...], ...] = (
     (CreateService,),
     (PutClassification,),
     (PutTag,),
+    (AddProperty,),
     (PutChart,),
     (PutDashboard,),
     (PutEdge, AddColumns, DeleteEdge),
@@ -253,6 +255,8 @@ class _Application:
             self._client.put_classification(request.body)
         elif isinstance(request, PutTag):
             self._client.put_tag(request.body)
+        elif isinstance(request, AddProperty):
+            self._client.add_property(request.body, request.field_type)
         elif isinstance(request, PutChart):
             self._put_chart(request)
         elif isinstance(request, PutDashboard):

@@ -12,6 +12,7 @@ from hex_assets.frames import (
     HEX_CELLS,
     HEX_COMPONENT_IMPORTS,
     HEX_PROJECTS,
+    HEX_RUNS,
     LINEAGE_EDGES,
     OPENMETADATA_ENTITIES,
     Frame,
@@ -97,6 +98,7 @@ def openmetadata_entities(
     hex_projects: Frame,
     hex_cells: Frame,
     hex_component_imports: Frame,
+    hex_runs: Frame,
     catalog_tables: Frame,
     lineage_edges: Frame,
 ) -> dg.MaterializeResult[Frame]:
@@ -110,7 +112,9 @@ def openmetadata_entities(
     from hex_assets.openmetadata.run_status import reported_run
 
     recipe = hex_recipes.recipe(context.partition_key)
-    sources = Sources(hex_projects, lineage_edges, hex_cells, hex_component_imports, catalog_tables)
+    sources = Sources(
+        hex_projects, lineage_edges, hex_cells, hex_component_imports, catalog_tables, hex_runs
+    )
     with (
         failures(context, hex_recipes.retry_seconds),
         open_openmetadata(recipe) as client,
@@ -208,6 +212,7 @@ def plan_workspace(storage: str, recipe: "Recipe", *, reconcile: bool = False) -
                 HEX_CELLS,
                 HEX_COMPONENT_IMPORTS,
                 CATALOG_TABLES,
+                HEX_RUNS,
             )
         )
     )

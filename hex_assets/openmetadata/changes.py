@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hex_assets.openmetadata.models import LineageDetails
+from hex_assets.openmetadata.properties import Value
 
-Kind = Literal["service", "classification", "tag", "chart", "dashboard", "edge", "usage"]
+Kind = Literal[
+    "service", "classification", "tag", "property", "chart", "dashboard", "edge", "usage"
+]
 Action = Literal["create", "update", "unchanged", "delete", "restore", "skip"]
 Key = tuple[Kind, str]
 
@@ -33,6 +36,14 @@ class PutTag:
 
 
 @dataclass(frozen=True)
+class AddProperty:
+    """PUT of a custom property of all dashboards."""
+
+    body: Mapping[str, Any]
+    field_type: str
+
+
+@dataclass(frozen=True)
 class Correction:
     """What a PUT cannot do to an existing dashboard or chart, so that it is done before the PUT.
 
@@ -45,6 +56,7 @@ class Correction:
         old_description: what it replaces, and nothing else.
         description: the new description; None removes it.
         drop_tags: labels to remove: a PUT only ever adds some.
+        properties: custom properties, which a PUT never changes; empty to leave them.
     """
 
     entity_id: str
@@ -54,6 +66,7 @@ class Correction:
     old_description: str | None
     description: str | None
     drop_tags: frozenset[str]
+    properties: Mapping[str, Value | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,7 @@ Request = (
     CreateService
     | PutClassification
     | PutTag
+    | AddProperty
     | PutChart
     | PutDashboard
     | PutEdge

@@ -41,6 +41,7 @@ from hex_assets.openmetadata.models import (
     Person,
     Table,
     Tag,
+    TypeDefinition,
     Version,
 )
 
@@ -48,7 +49,7 @@ Entity = TypeVar("Entity", bound=Answer)
 
 Collection = Literal["dashboards", "charts"]
 
-_DASHBOARD_FIELDS = "owners,tags,charts,dataModels,dataProducts"
+_DASHBOARD_FIELDS = "owners,tags,charts,dataModels,dataProducts,extension"
 _CHART_FIELDS = "owners,tags,dashboards,dataProducts"
 
 _SETTINGS = "workflowConfig.openMetadataServerConfig"
@@ -273,6 +274,28 @@ class OpenMetadataClient:
     def restore(self, collection: Collection, entity_id: str) -> None:
         """Undo a soft delete."""
         self._api.call("PUT", f"/v1/{collection}/restore", json={"id": entity_id})
+
+    # Custom properties
+
+    def dashboard_type(self) -> TypeDefinition:
+        """The type of all dashboards, with the custom properties that they may have."""
+        fields = {"fields": "customProperties"}
+        during = "reading custom properties"
+        return self._get("/v1/metadata/types/name/dashboard", TypeDefinition, fields, during)
+
+    def add_property(self, body: Mapping[str, Any], field_type: str) -> None:
+        """Add a custom property to the type of all dashboards, or replace the one of its name."""
+        during = "adding a custom property"
+        path = f"/v1/metadata/types/name/{_segment(field_type)}"
+        field = self._get(path, TypeDefinition, {"category": "field"}, during)
+        type_id = _segment(self.dashboard_type().id)
+        reference = {"id": field.id, "type": "type"}
+        self._api.call(
+            "PUT",
+            f"/v1/metadata/types/{type_id}",
+            json={**body, "propertyType": reference},
+            during=during,
+        )
 
     def set_usage(self, dashboard_fqn: str, date: str, count: int) -> None:
         """Set the views of one day; a PUT in place of the POST would add to them."""

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from hex_assets.errors import RecipeError
+from hex_assets.frames import Frame
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.charts import desired_charts, desired_edges
 from hex_assets.openmetadata.entities import (
@@ -19,6 +20,7 @@ from hex_assets.openmetadata.entities import (
     DesiredTag,
     LifeCycle,
 )
+from hex_assets.openmetadata.properties import Value, properties_of
 
 STATUS = "HexStatus"
 CATEGORIES = "HexCategories"
@@ -51,6 +53,7 @@ def desired_state(
     cells: pl.DataFrame | None = None,
     imports: pl.DataFrame | None = None,
     tables: pl.DataFrame | None = None,
+    runs: Frame | None = None,
     publishes_chart: Callable[[str], bool] = lambda title: True,
 ) -> Desired:
     """What should be in OpenMetadata.
@@ -64,6 +67,7 @@ def desired_state(
         cells: rows of ``hex_cells``, which name the charts of cells.
         imports: rows of ``hex_component_imports``.
         tables: rows of ``catalog_tables``: no column is told that they lack.
+        runs: ``hex_runs``; without them dashboards get no custom properties.
         publishes_chart: as ``publishes``, for charts by their title.
 
     Raises:
@@ -75,6 +79,7 @@ def desired_state(
         raise RecipeError(f"source.serviceName: {error}") from error
     published, components, not_published, leaving = [], [], {}, set()
     tags: dict[str, DesiredTag] = {}
+    runs_of = runs.rows.partition_by("project_id", as_dict=True) if runs is not None else {}
     for project in projects.sort("id").iter_rows(named=True):
         project_id = str(project["id"])
         component = project["type"] == "COMPONENT"
@@ -90,8 +95,11 @@ def desired_state(
         if component:
             components.append(DesiredChart(**_entity(project, own)))
             not_published[project_id] = _IS_A_CHART
+            # A project may have been turned into a component; its dashboard goes.
+            leaving.add(project_id)
         else:
-            published.append(DesiredDashboard(**_entity(project, own)))
+            properties = _properties(project, runs, runs_of) if runs is not None else {}
+            published.append(DesiredDashboard(**_entity(project, own), properties=properties))
     charts = desired_charts(published, components, edges, cells, imports, publishes_chart)
     return Desired(
         service,
@@ -102,6 +110,13 @@ def desired_state(
         frozenset(leaving),
         charts.charts,
     )
+
+
+def _properties(
+    project: Mapping[str, Any], runs: Frame, by_project: Mapping[Any, pl.DataFrame]
+) -> Mapping[str, Value | None]:
+    own = by_project.get((project["id"],), runs.rows.clear())
+    return properties_of(project, own, runs_complete=runs.complete)
 
 
 _IS_A_CHART = "is a component, whose tables are those of the projects that import it"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hex_assets.openmetadata import fqn
+from hex_assets.openmetadata.properties import Value
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,11 @@ class DesiredDashboard(DesiredEntity):
 
     Attributes:
         charts: names of the charts of ours that are linked to it, sorted.
+        properties: its custom properties, None for one it is not to have; empty to leave all.
     """
 
     charts: tuple[str, ...] = ()
+    properties: Mapping[str, Value | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ class Desired:
         charts: components, and cells with lineage.
         dashboards: live projects within the filters.
         not_published: why any other project of Hex has no dashboard.
-        leaving: which of those are to be deleted: the archived and trashed ones.
+        leaving: which of those are to be deleted: the archived and trashed ones, and dashboards
+            of what is a component now.
     """
 
     service: str

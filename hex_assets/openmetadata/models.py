@@ -128,7 +128,21 @@ class Published(Answer):
     data_products: Links = ()
 
 
+class CustomProperty(Answer):
+    name: str
+
+
+class TypeDefinition(Answer):
+    """A type of entity with the custom properties that were added to it, or a type of field."""
+
+    id: str
+    custom_properties: Annotated[tuple[CustomProperty, ...], BeforeValidator(_none_is_empty)] = ()
+
+
 class Dashboard(Published):
+    """A dashboard; ``extension`` holds the values of its custom properties."""
+
+    extension: dict[str, Any] | None = None
     project: str | None = None
     dashboard_type: str | None = None
     charts: Links = ()

@@ -14,6 +14,7 @@ from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.actual import Actual, PlanOptions
 from hex_assets.openmetadata.changes import (
     AddColumns,
+    AddProperty,
     Change,
     CreateService,
     DeleteChart,
@@ -40,6 +41,7 @@ from hex_assets.openmetadata.entities import (
     DesiredTag,
 )
 from hex_assets.openmetadata.models import Chart, ColumnLineage, DashboardService, LineageDetails
+from hex_assets.openmetadata.properties import PROPERTIES
 from hex_assets.openmetadata.publications import existing_publication, new_publication
 from hex_assets.openmetadata.source_hash import SourceHash
 
@@ -76,6 +78,7 @@ def make_plan(
         _service_change(desired.service, actual.service),
         *_classification_changes(tags, actual),
         *tag_changes,
+        *(_property_changes(actual) if options.custom_properties else ()),
         *(_publication(one, desired, usable, actual, options) for one in desired.charts),
         *(_publication(one, desired, usable, actual, options) for one in desired.dashboards),
         *(_edge_change(edge, desired, published, actual, options) for edge in desired.edges),
@@ -129,6 +132,16 @@ def _tag_change(tag: DesiredTag, actual: Actual) -> Change:
     if found.disabled:
         return Change("tag", tag.fqn, "skip", "is disabled in OpenMetadata")
     return Change("tag", tag.fqn, "unchanged", "exists")
+
+
+def _property_changes(actual: Actual) -> Iterator[Change]:
+    for one in PROPERTIES:
+        if one.name in actual.properties:
+            yield Change("property", one.name, "unchanged", "exists")
+        else:
+            body = {"name": one.name, "displayName": one.title, "description": one.description}
+            request = AddProperty(body, one.type)
+            yield Change("property", one.name, "create", "does not exist", request)
 
 
 def _publication(

@@ -22,6 +22,7 @@ from hex_assets.openmetadata.charts import is_chart_name
 from hex_assets.openmetadata.desired import CLASSIFICATIONS
 from hex_assets.openmetadata.entities import DesiredChart, DesiredDashboard
 from hex_assets.openmetadata.models import Chart, Dashboard, EntityReference, Published, TagLabel
+from hex_assets.openmetadata.properties import Value, property_patch
 from hex_assets.openmetadata.source_hash import SourceHash, digest
 
 Wanted = DesiredDashboard | DesiredChart
@@ -46,6 +47,7 @@ def new_publication(
         "description": wanted.description,
         "sourceUrl": wanted.url,
         "owners": [_reference(owner)] if owner else None,
+        "extension": _values(wanted) or None,
         **_new_links(wanted, service),
     }
     return Change(
@@ -85,6 +87,12 @@ def existing_publication(
     now_linked, to_link = _links_before_and_after(wanted, service, stored)
     if set(now_linked) != set(to_link):
         changed.append("charts")
+    extension = (stored.extension if isinstance(stored, Dashboard) else None) or {}
+    properties = {
+        name: value for name, value in _properties(wanted).items() if extension.get(name) != value
+    }
+    if properties:
+        changed.append("customProperties")
     notes = _kept(wanted, end) + _owner_note(wanted, owner)
     kind = _kind(wanted)
     if not changed and stored.source_hash == str(said) and not stored.deleted:
@@ -109,11 +117,19 @@ def existing_publication(
         stored.description,
         end.description,
         dropped,
+        properties,
     )
-    needed = stored.deleted or describe or bool(dropped)
+    needed = stored.deleted or describe or bool(dropped) or bool(properties)
     reasons = ["is back in Hex"] if stored.deleted else []
     reasons += _why(changed, known, said)
-    before, after = _in_short(changed, end, stored, (now_linked, to_link), (dropped, new_tags))
+    before, after = _in_short(
+        changed,
+        end,
+        stored,
+        (now_linked, to_link),
+        (dropped, new_tags),
+        (_told(properties, extension), _told(properties, properties)),
+    )
     return Change(
         kind,
         stored.fully_qualified_name,
@@ -173,7 +189,21 @@ def correction_patch(correction: Correction, now: Published) -> list[dict[str, A
                 {"op": "test", "path": f"/tags/{position}/tagFQN", "value": label},
                 {"op": "remove", "path": f"/tags/{position}"},
             ]
+    if isinstance(now, Dashboard):
+        operations += property_patch(correction.properties, now.extension)
     return operations
+
+
+def _properties(wanted: Wanted) -> Mapping[str, Value | None]:
+    return wanted.properties if isinstance(wanted, DesiredDashboard) else {}
+
+
+def _values(wanted: Wanted) -> dict[str, Value]:
+    return {name: value for name, value in _properties(wanted).items() if value is not None}
+
+
+def _told(names: Iterable[str], values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {values[name]}" for name in names if values.get(name) is not None)
 
 
 def _kind(wanted: Wanted) -> Literal["dashboard", "chart"]:
@@ -289,7 +319,8 @@ def _settled(
     if override:
         return wanted
     if known is None:
-        return stored or wanted
+        # OpenMetadata's connector keeps blank lines around what Hex says: that is no other text.
+        return wanted if (stored or "").strip() in ("", wanted) else stored
     if known == digest(wanted):
         return stored
     if stored and known != digest(stored):
@@ -376,6 +407,7 @@ def _needs(wanted: Wanted, service: str, tags: Sequence[str]) -> tuple[Key, ...]
         ("service", service),
         *(("tag", tag) for tag in tags),
         *(("chart", chart) for chart in charts),
+        *(("property", name) for name in _values(wanted)),
     )
 
 
@@ -385,12 +417,14 @@ def _in_short(
     stored: Published,
     charts: tuple[Sequence[str], Sequence[str]],
     tags: tuple[Iterable[str], Iterable[str]],
+    properties: tuple[str, str],
 ) -> tuple[str, str]:
     """The changed fields before and after, for people to compare.
 
     Args:
         charts: links before and after.
         tags: labels that go, and that come.
+        properties: those that change, before and after.
     """
     pairs = {
         "displayName": (stored.display_name, end.title),
@@ -398,6 +432,7 @@ def _in_short(
         "sourceUrl": (stored.source_url, end.url),
         "owners": (_names(stored.owners), _names(end.owners)),
         "tags": (", ".join(sorted(tags[0])), ", ".join(sorted(tags[1]))),
+        "customProperties": properties,
         "charts": (
             f"{len(charts[0])} linked",
             f"{len(charts[1])} linked",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel
 
 from hex_assets.errors import PlanOutdated, PublishError, RecipeError
-from hex_assets.frames import OPENMETADATA_ENTITIES, Frame
+from hex_assets.frames import HEX_RUNS, OPENMETADATA_ENTITIES, Frame
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.actual import Actual, PlanOptions
 from hex_assets.openmetadata.apply import Applied, Progress, apply_plan
@@ -41,6 +41,7 @@ from hex_assets.openmetadata.models import (
 )
 from hex_assets.openmetadata.plan import Completeness, make_plan
 from hex_assets.openmetadata.published import LastPublished, PublishedFiles, Upstream
+from hex_assets.openmetadata.source_hash import SourceHash
 from hex_assets.openmetadata.usage import Views, usage_changes, views_today
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Sources:
         cells: ``hex_cells``, for the labels of charts.
         imports: ``hex_component_imports``.
         tables: ``catalog_tables``: columns that they lack are not told.
+        runs: ``hex_runs``, for custom properties.
     """
 
     projects: Frame
@@ -70,6 +72,7 @@ class Sources:
     cells: Frame | None = None
     imports: Frame | None = None
     tables: Frame | None = None
+    runs: Frame | None = None
 
     @property
     def completeness(self) -> Completeness:
@@ -246,6 +249,7 @@ def _options(recipe: Recipe) -> PlanOptions:
         include_tags=source.include_tags and recipe.hex.include_tags,
         override_metadata=source.override_metadata,
         override_lineage=source.override_lineage,
+        custom_properties=settings.custom_properties,
     )
 
 
@@ -258,6 +262,7 @@ def _desired(recipe: Recipe, sources: Sources) -> Desired:
         cells=sources.cells.rows if sources.cells else None,
         imports=sources.imports.rows if sources.imports else None,
         tables=sources.tables.rows if sources.tables else None,
+        runs=(sources.runs or HEX_RUNS.empty()) if recipe.hex_assets.custom_properties else None,
         publishes_chart=recipe.publishes_chart,
     )
 
@@ -331,7 +336,8 @@ def read_actual(
     """Read what OpenMetadata holds, in bulk where its API allows.
 
     Args:
-        trusted: the edges that are known, by the id of the dashboard.
+        trusted: the edges that are known, by the id of the dashboard; not believed of those
+            that somebody else published last.
 
     Returns:
         What it holds, and the edges of each dashboard that has or should have some.
@@ -353,7 +359,10 @@ def read_actual(
     tags = [tag for one in found for tag in client.tags(one.name)]
     published = {one.name for one in desired.dashboards}
     of_interest = [one for name, one in dashboards.items() if name in published]
-    upstream = _read_upstream(client, of_interest, desired, trusted, concurrency, now)
+    # Who published a dashboard after us, as OpenMetadata's connector does, may have had its edges.
+    last_by_us = {one.id for one in of_interest if SourceHash.parse(one.source_hash)}
+    known = {key: one for key, one in trusted.items() if key in last_by_us}
+    upstream = _read_upstream(client, of_interest, desired, known, concurrency, now)
     actual = Actual(
         service,
         {classification.name: classification for classification in found},
@@ -361,6 +370,11 @@ def read_actual(
         dashboards,
         _owners(client, desired),
         charts=charts,
+        properties=(
+            frozenset(one.name for one in client.dashboard_type().custom_properties)
+            if options.custom_properties
+            else frozenset()
+        ),
     )
     return _with_edges(actual, upstream), upstream
 

@@ -100,7 +100,18 @@ class HexAssetsSettings(Section):
         le=100,
         description="Latest runs of a project that its success rate and duration are taken from.",
     )
-    concurrency: int = Field(default=4, ge=1, le=64, description="Requests under way at once.")
+    custom_properties: bool = Field(
+        default=False,
+        description="Show schedules, publication, sharing, the latest run and the success rate "
+        "on dashboards as custom properties of OpenMetadata. The token must be allowed to create "
+        "them (Create on All).",
+    )
+    concurrency: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Requests to OpenMetadata under way at once; Hex is read one after another.",
+    )
 
     @field_validator("warehouses")
     @classmethod

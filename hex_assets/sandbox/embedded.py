@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from hex_assets.sandbox.catalog.app import create_catalog
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
 from hex_assets.sandbox.catalog.seed import seed
 from hex_assets.sandbox.faults import FaultInjector
 from hex_assets.sandbox.hex_api import HexState, create_hex_api
@@ -56,6 +57,7 @@ def run_sandbox(
     world: World | None = None,
     *,
     now: datetime | None = None,
+    release: Release = OPENMETADATA_2_0,
     requests_per_minute: int = _REQUESTS_PER_MINUTE,
     report: Callable[[], str | None] | None = None,
 ) -> Iterator[Sandbox]:
@@ -67,6 +69,7 @@ def run_sandbox(
         folder: for the catalog's SQLite file, the query log and the recipes.
         world: the demo world by default.
         now: end of the query log, by default the present.
+        release: which OpenMetadata the catalog behaves like.
         requests_per_minute: rate limit of the Hex API per rate group.
         report: gives the lineage report that the catalog serves and links to, None while there
             is none.
@@ -86,7 +89,9 @@ def run_sandbox(
             general_requests_per_minute=2 * requests_per_minute,
         )
     )
-    catalog = FaultInjector(create_catalog(database, jwt=CATALOG_JWT, report=report))
+    catalog = FaultInjector(
+        create_catalog(database, jwt=CATALOG_JWT, release=release, report=report)
+    )
     seed(database, world)
     with serve(hex_api) as hex_url, serve(catalog) as catalog_url:
         for workspace in world.workspaces:

@@ -66,11 +66,13 @@ class DatabaseService:
         name: service name in OpenMetadata.
         service_type: OpenMetadata's ``serviceType``, for example ``Snowflake``.
         tables: all tables of the service.
+        connection: ``connection.config``; None when OpenMetadata does not store it.
     """
 
     name: str
     service_type: str
     tables: tuple[CatalogTable, ...]
+    connection: WireObject | None = None
 
 
 @dataclass(frozen=True)

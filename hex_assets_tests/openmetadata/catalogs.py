@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hex_assets.http import Retry
 from hex_assets.openmetadata.client import OpenMetadataClient
 from hex_assets.sandbox.catalog.app import create_catalog
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_1_6, OPENMETADATA_2_0, Release
 from hex_assets.sandbox.catalog.seed import seed
 from hex_assets.sandbox.faults import FaultInjector
 from hex_assets.sandbox.server import serve
@@ -21,6 +22,8 @@ from hex_assets.sandbox.world import CatalogTable, CatalogUser, DatabaseService,
 
 JWT = "a-long-lived-token"
 ORDERS, EVENTS = "snow.SHOP.PUBLIC.T0", 'snow."My.Db".PUBLIC.EVENTS'
+RELEASES = (OPENMETADATA_1_6, OPENMETADATA_2_0)
+"""The oldest and the newest server; what lies between behaves like one or the other."""
 _PERSON_JWT = "a-person's-token"
 _PATCH = {"content-type": "application/json-patch+json"}
 
@@ -49,21 +52,31 @@ class Catalog:
     """One catalog: our client of it, and a person who works in it.
 
     Attributes:
+        url: of the server that our client speaks to.
         faults: in front of our client only.
         person: raw requests on behalf of somebody who is no bot.
     """
 
     def __init__(self, url: str, faults: FaultInjector, person: httpx.Client) -> None:
-        self._url = url
+        self.url = url
         self.faults = faults
         self.person = person
         self.slept: list[float] = []
 
     def client(
-        self, jwt: Callable[[], str] = lambda: JWT, attempts: int = 1, path: str = "/api"
+        self,
+        jwt: Callable[[], str] = lambda: JWT,
+        attempts: int = 1,
+        path: str = "/api",
+        transport: httpx.BaseTransport | None = None,
     ) -> OpenMetadataClient:
-        retry = Retry(attempts=attempts)
-        return OpenMetadataClient(self._url + path, jwt, retry=retry, sleep=self.slept.append)
+        return OpenMetadataClient(
+            self.url + path,
+            jwt,
+            retry=Retry(attempts=attempts),
+            sleep=self.slept.append,
+            transport=transport,
+        )
 
     def get(self, path: str, **params: Any) -> Any:
         response = self.person.get(path, params=params)
@@ -184,21 +197,30 @@ class Stage:
         with serve(stage._ours) as stage._our_url, serve(stage._theirs) as stage._their_url:
             yield stage
 
+    def serve(self, app: ASGIApp) -> None:
+        """Put another app in the place of the one that answers our client."""
+        self._ours.app = app
+
     @contextmanager
     def catalog(
-        self, database: Path, lose_answers: bool = False, **switches: Any
+        self,
+        database: Path,
+        *,
+        release: Release = OPENMETADATA_2_0,
+        bot: bool = True,
+        lose_answers: bool = False,
     ) -> Iterator[Catalog]:
         """A catalog with the world in it.
 
         Args:
+            bot: our client's token belongs to a bot.
             lose_answers: the first answer to each of our writes gets lost.
-            switches: of ``create_catalog``, for our side.
         """
         seed(database, WORLD)
-        app: ASGIApp = create_catalog(database, jwt=JWT, **switches)
+        app: ASGIApp = create_catalog(database, jwt=JWT, release=release, bot=bot)
         faults = FaultInjector(_LostAnswers(app) if lose_answers else app)
         self._ours.app = faults
-        self._theirs.app = create_catalog(database, jwt=_PERSON_JWT, bot=False)
+        self._theirs.app = create_catalog(database, jwt=_PERSON_JWT, release=release, bot=False)
         headers = {"authorization": f"Bearer {_PERSON_JWT}"}
         base_url = f"{self._their_url}/api/v1"
         with httpx.Client(base_url=base_url, headers=headers, trust_env=False) as person:

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from hex_assets_tests.openmetadata.catalogs import Catalog, Stage
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_1_6, OPENMETADATA_2_0, Release
+from hex_assets_tests.openmetadata.catalogs import RELEASES, Catalog, Stage
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "metadata_ingest: needs openmetadata-ingestion and MariaDB")
 
 
 @pytest.fixture(scope="session")
@@ -14,8 +19,29 @@ def stage() -> Iterator[Stage]:
         yield opened
 
 
+@pytest.fixture(params=RELEASES, ids=lambda release: str(release.version))
+def release(request: pytest.FixtureRequest) -> Release:
+    """Each release in turn."""
+    found: Release = request.param
+    return found
+
+
 @pytest.fixture
-def catalog(stage: Stage, tmp_path: Path) -> Iterator[Catalog]:
+def catalog(stage: Stage, tmp_path: Path, release: Release) -> Iterator[Catalog]:
+    """A catalog as each release of OpenMetadata treats its ingestion bot."""
+    with stage.catalog(tmp_path / "catalog.sqlite", release=release) as opened:
+        yield opened
+
+
+@pytest.fixture
+def newest(stage: Stage, tmp_path: Path) -> Iterator[Catalog]:
     """A catalog as OpenMetadata 2.x treats its ingestion bot."""
-    with stage.catalog(tmp_path / "catalog.sqlite") as opened:
+    with stage.catalog(tmp_path / "catalog.sqlite", release=OPENMETADATA_2_0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def oldest(stage: Stage, tmp_path: Path) -> Iterator[Catalog]:
+    """A catalog as OpenMetadata 1.6 treats its ingestion bot."""
+    with stage.catalog(tmp_path / "catalog.sqlite", release=OPENMETADATA_1_6) as opened:
         yield opened

@@ -122,6 +122,21 @@ def test_edges_that_vanished_in_openmetadata_are_found_at_a_reconcile(
     assert len(catalog.upstream(project_id(3))) == 1
 
 
+def test_edges_of_a_dashboard_that_somebody_else_published_are_read_again(
+    catalog: Catalog, files: PublishedFiles
+) -> None:
+    """OpenMetadata's connector with ``overrideLineage``: it leaves a hash of its own."""
+    given = three(catalog)
+    run(catalog, files, given)
+    dashboard = catalog.dashboard(project_id(3))
+    path = f"/lineage/dashboard/{dashboard['id']}/type/DashboardLineage"
+    catalog.person.delete(path).raise_for_status()
+    catalog.put("/dashboards", {"name": project_id(3), "service": "hex", "sourceHash": "0" * 32})
+    run(catalog, files, given)
+    assert len(catalog.upstream(project_id(3))) == 1
+    assert lineage_reads(catalog) == 1
+
+
 # Views
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,7 +16,7 @@ from hex_assets.frames import (
 )
 from hex_assets.openmetadata.publish import Sources, publish
 from hex_assets.sandbox.faults import Fault
-from hex_assets_tests.openmetadata.catalogs import EVENTS, ORDERS, Catalog, Stage
+from hex_assets_tests.openmetadata.catalogs import EVENTS, ORDERS, Catalog
 from hex_assets_tests.openmetadata.workspaces import (
     CREATED,
     SERVICE,
@@ -82,59 +81,42 @@ def details(catalog: Catalog, table: str = ORDERS) -> Any:
     return found
 
 
-SWITCHES = [
-    {},
-    {"bulk": False, "refuse_unknown_columns": True, "knows_hex": False, "bot_may_rename": True},
-]
+def test_components_and_cells_become_charts_that_columns_lead_to(catalog: Catalog) -> None:
+    given = sources(catalog, of_cell(catalog, "ID"))
+    run(catalog, given)
+    assert linked(catalog) == {COMPONENT, CELL_CHART}
+    cell = chart(catalog, CELL_CHART)
+    assert cell["displayName"] == "Orders"
+    assert cell["sourceUrl"].endswith(f"?selectedCellId={CELL}")
+    assert chart(catalog, COMPONENT)["displayName"] == "Revenue"
+    (mapping,) = details(catalog)["columnsLineage"]
+    assert mapping["fromColumns"] == [f"{ORDERS}.ID"]
+    assert mapping["toColumn"] == f"{SERVICE}.{CELL_CHART}"
+
+    catalog.faults.requests.clear()
+    frame = run(catalog, given)
+    assert catalog.faults.writes() == []
+    assert set(frame.rows["action"]) == {"unchanged"}
 
 
-@pytest.mark.parametrize("switches", SWITCHES)
-def test_components_and_cells_become_charts_that_columns_lead_to(
-    stage: Stage, tmp_path: Path, switches: dict[str, bool]
-) -> None:
-    with stage.catalog(tmp_path / "c.sqlite", **switches) as catalog:
-        given = sources(catalog, of_cell(catalog, "ID"))
-        run(catalog, given)
-        assert linked(catalog) == {COMPONENT, CELL_CHART}
-        cell = chart(catalog, CELL_CHART)
-        assert cell["displayName"] == "Orders"
-        assert cell["sourceUrl"].endswith(f"?selectedCellId={CELL}")
-        assert chart(catalog, COMPONENT)["displayName"] == "Revenue"
-        (mapping,) = details(catalog)["columnsLineage"]
-        assert mapping["fromColumns"] == [f"{ORDERS}.ID"]
-        assert mapping["toColumn"] == f"{SERVICE}.{CELL_CHART}"
-
-        catalog.faults.requests.clear()
-        frame = run(catalog, given)
-        assert catalog.faults.writes() == []
-        assert set(frame.rows["action"]) == {"unchanged"}
+def test_columns_that_the_catalog_lacks_in_this_case_are_not_sent(catalog: Catalog) -> None:
+    frame = run(catalog, sources(catalog, of_cell(catalog, "ID", "id", "GONE")))
+    assert set(frame.rows["outcome"]) == {"done"}
+    (mapping,) = details(catalog)["columnsLineage"]
+    assert mapping["fromColumns"] == [f"{ORDERS}.ID"]
 
 
-@pytest.mark.parametrize("switches", SWITCHES)
-def test_columns_that_the_catalog_lacks_in_this_case_are_not_sent(
-    stage: Stage, tmp_path: Path, switches: dict[str, bool]
-) -> None:
-    with stage.catalog(tmp_path / "c.sqlite", **switches) as catalog:
-        frame = run(catalog, sources(catalog, of_cell(catalog, "ID", "id", "GONE")))
-        assert set(frame.rows["outcome"]) == {"done"}
-        (mapping,) = details(catalog)["columnsLineage"]
-        assert mapping["fromColumns"] == [f"{ORDERS}.ID"]
-
-
-def test_a_column_that_is_refused_costs_the_columns_and_not_the_edge(
-    stage: Stage, tmp_path: Path
-) -> None:
+def test_a_column_that_is_refused_costs_the_columns_and_not_the_edge(oldest: Catalog) -> None:
     """The catalog lost the column after we read it."""
-    with stage.catalog(tmp_path / "c.sqlite", refuse_unknown_columns=True) as catalog:
-        stale = rows(
-            CATALOG_TABLES,
-            {"table_id": catalog.table_id(ORDERS), "table_fqn": ORDERS, "columns": ["GONE"]},
-        )
-        frame = run(catalog, sources(catalog, of_cell(catalog, "GONE"), tables=stale))
-        (outcome,) = frame.rows.filter(pl.col("kind") == "edge")["outcome"]
-        assert outcome.startswith("done: without columns, which were refused")
-        assert details(catalog)["source"] == "DashboardLineage"
-        assert not details(catalog).get("columnsLineage")
+    stale = rows(
+        CATALOG_TABLES,
+        {"table_id": oldest.table_id(ORDERS), "table_fqn": ORDERS, "columns": ["GONE"]},
+    )
+    frame = run(oldest, sources(oldest, of_cell(oldest, "GONE"), tables=stale))
+    (outcome,) = frame.rows.filter(pl.col("kind") == "edge")["outcome"]
+    assert outcome.startswith("done: without columns, which were refused")
+    assert details(oldest)["source"] == "DashboardLineage"
+    assert not details(oldest).get("columnsLineage")
 
 
 def test_links_that_people_made_stay(catalog: Catalog) -> None:

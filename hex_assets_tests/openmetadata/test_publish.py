@@ -28,6 +28,7 @@ from hex_assets.openmetadata.client import OpenMetadataClient
 from hex_assets.openmetadata.desired import desired_state
 from hex_assets.openmetadata.plan import DELETION_GUARD, Completeness, make_plan
 from hex_assets.openmetadata.publish import Sources, plan_publication, publish, read_actual
+from hex_assets.sandbox.catalog.releases import Release
 from hex_assets.sandbox.faults import Fault
 from hex_assets_tests.openmetadata.catalogs import EVENTS, JWT, ORDERS, Catalog, Stage
 from hex_assets_tests.openmetadata.workspaces import (
@@ -82,13 +83,13 @@ def rich_workspace(catalog: Catalog) -> tuple[Frame, Frame]:
     )
 
 
-def test_a_workspace_arrives_whole(catalog: Catalog) -> None:
+def test_a_workspace_arrives_whole(catalog: Catalog, release: Release) -> None:
     hex_projects, lineage = rich_workspace(catalog)
     frame = run(catalog, hex_projects, lineage)
 
     assert frame.rows["outcome"].unique().to_list() == ["done"]
     service = catalog.get("/services/dashboardServices/name/hex")
-    assert service["serviceType"] == "Hex"
+    assert service["serviceType"] == ("Hex" if release.knows_hex else "CustomDashboard")
     assert "connection" not in service
     one = catalog.dashboard(ONE)
     assert one["displayName"] == hex_projects.rows["title"][0]
@@ -124,11 +125,11 @@ def test_a_workspace_arrives_whole(catalog: Catalog) -> None:
     assert "has no user" in row(frame, f"hex.{project_id(3)}")["reason"]
 
 
-@pytest.mark.parametrize("switches", [{}, {"bot": False}, {"bot_may_rename": True}])
+@pytest.mark.parametrize("bot", [True, False])
 def test_the_second_time_sends_nothing(
-    stage: Stage, tmp_path: Path, switches: dict[str, bool]
+    stage: Stage, tmp_path: Path, release: Release, bot: bool
 ) -> None:
-    with stage.catalog(tmp_path / "c.sqlite", **switches) as catalog:
+    with stage.catalog(tmp_path / "c.sqlite", release=release, bot=bot) as catalog:
         hex_projects, lineage = rich_workspace(catalog)
         run(catalog, hex_projects, lineage)
         assert writes(catalog)
@@ -173,21 +174,20 @@ def test_what_is_not_what_was_reviewed_is_not_sent(catalog: Catalog) -> None:
     assert writes(catalog) == []
 
 
-def test_a_title_a_bot_may_not_change_is_sent_once(catalog: Catalog) -> None:
-    run(catalog, projects(project(1)))
-    run(catalog, projects(project(1, title="Renamed")))
-    assert catalog.dashboard(ONE)["displayName"] == "Project 1"
-    writes(catalog)
-    frame = run(catalog, projects(project(1, title="Renamed")))
-    assert writes(catalog) == []
+def test_a_title_a_bot_may_not_change_is_sent_once(newest: Catalog) -> None:
+    run(newest, projects(project(1)))
+    run(newest, projects(project(1, title="Renamed")))
+    assert newest.dashboard(ONE)["displayName"] == "Project 1"
+    writes(newest)
+    frame = run(newest, projects(project(1, title="Renamed")))
+    assert writes(newest) == []
     assert "displayName of OpenMetadata kept" in row(frame, f"hex.{ONE}")["reason"]
 
 
-def test_a_title_follows_hex_where_a_bot_may_change_it(stage: Stage, tmp_path: Path) -> None:
-    with stage.catalog(tmp_path / "c.sqlite", bot_may_rename=True) as catalog:
-        run(catalog, projects(project(1)))
-        run(catalog, projects(project(1, title="Renamed")))
-        assert catalog.dashboard(ONE)["displayName"] == "Renamed"
+def test_a_title_follows_hex_where_a_bot_may_change_it(oldest: Catalog) -> None:
+    run(oldest, projects(project(1)))
+    run(oldest, projects(project(1, title="Renamed")))
+    assert oldest.dashboard(ONE)["displayName"] == "Renamed"
 
 
 @pytest.mark.parametrize("description", ["Better.", None])
@@ -273,29 +273,32 @@ def test_override_metadata_replaces_what_people_wrote(catalog: Catalog) -> None:
     assert [owner["name"] for owner in one["owners"]] == ["ana"]
 
 
-def test_entries_of_openmetadatas_connector_are_adopted(catalog: Catalog) -> None:
-    catalog.put("/services/dashboardServices", {"name": "hex", "serviceType": "Hex"})
-    catalog.put("/classifications", {"name": "HexCategories", "description": "-"})
+def test_entries_of_openmetadatas_connector_are_adopted(newest: Catalog) -> None:
+    newest.put("/services/dashboardServices", {"name": "hex", "serviceType": "Hex"})
+    newest.put("/classifications", {"name": "HexCategories", "description": "-"})
     tag = {"name": "Approved", "description": "-", "classification": "HexCategories"}
-    catalog.put("/tags", tag)
+    newest.put("/tags", tag)
     automated = {"source": "Classification", "labelType": "Automated", "state": "Suggested"}
     theirs = {
         "name": ONE,
         "service": "hex",
         "displayName": "Project 1",
+        "description": "What project 1 is for.\n\n",
         "sourceUrl": f"https://app.hex.tech/app/projects/{ONE}",
         "tags": [{"tagFQN": "HexCategories.Approved", **automated}],
         "sourceHash": "0" * 32,
     }
-    before = catalog.put("/dashboards", theirs)["id"]
-    run(catalog, projects(project(1)))
-    one = catalog.dashboard(ONE)
+    before = newest.put("/dashboards", theirs)["id"]
+    run(newest, projects(project(1)))
+    one = newest.dashboard(ONE)
     assert one["id"] == before
     assert [label["tagFQN"] for label in one["tags"]] == ["HexStatus.Approved"]
     assert one["sourceUrl"].startswith("https://app.hex.tech/org/hex/")
-    writes(catalog)
-    run(catalog, projects(project(1)))
-    assert writes(catalog) == []
+    writes(newest)
+    run(newest, projects(project(1)))
+    assert writes(newest) == []
+    run(newest, projects(project(1, description="Other words.")))
+    assert newest.dashboard(ONE)["description"] == "Other words."
 
 
 def test_projects_that_left_are_soft_deleted_and_come_back(catalog: Catalog) -> None:
@@ -520,31 +523,30 @@ def test_a_rate_limit_is_waited_for(catalog: Catalog) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_a_server_that_stops_answering_stops_the_run(catalog: Catalog) -> None:
-    catalog.faults.faults.append(Fault("PUT", kind="reset", times=None))
+def test_a_server_that_stops_answering_stops_the_run(newest: Catalog) -> None:
+    newest.faults.faults.append(Fault("PUT", kind="reset", times=None))
     with pytest.raises(PublishError) as caught:
-        run(catalog, projects(*(project(n) for n in range(30))), by=recipe({"concurrency": 1}))
+        run(newest, projects(*(project(n) for n in range(30))), by=recipe({"concurrency": 1}))
     assert isinstance(caught.value.__cause__, ConnectionFailed)
     assert caught.value.transient
-    assert len(writes(catalog)) == 2  # the service and the first tag
+    assert len(writes(newest)) == 2  # the service and the first tag
 
 
-def test_an_older_server_gets_a_custom_dashboard_service(stage: Stage, tmp_path: Path) -> None:
-    with stage.catalog(tmp_path / "c.sqlite", knows_hex=False) as catalog:
-        run(catalog, projects(project(1)))
-        service = catalog.get("/services/dashboardServices/name/hex")
-        assert service["serviceType"] == "CustomDashboard"
-        writes(catalog)
-        run(catalog, projects(project(1)))
-        assert writes(catalog) == []
+def test_an_older_server_gets_a_custom_dashboard_service(oldest: Catalog) -> None:
+    run(oldest, projects(project(1)))
+    service = oldest.get("/services/dashboardServices/name/hex")
+    assert service["serviceType"] == "CustomDashboard"
+    writes(oldest)
+    run(oldest, projects(project(1)))
+    assert writes(oldest) == []
 
 
-def test_a_service_with_a_connection_keeps_it(catalog: Catalog) -> None:
+def test_a_service_with_a_connection_keeps_it(newest: Catalog) -> None:
     connection = {"config": {"type": "Hex", "hostPort": "https://app.hex.tech/", "token": "t"}}
     body = {"name": "hex", "serviceType": "Hex", "connection": connection}
-    catalog.put("/services/dashboardServices", body)
-    run(catalog, projects(project(1)))
-    assert catalog.get("/services/dashboardServices/name/hex")["connection"]["config"]["token"]
+    newest.put("/services/dashboardServices", body)
+    run(newest, projects(project(1)))
+    assert newest.get("/services/dashboardServices/name/hex")["connection"]["config"]["token"]
 
 
 def test_the_service_of_another_product_is_left_alone(catalog: Catalog) -> None:
@@ -554,12 +556,12 @@ def test_the_service_of_another_product_is_left_alone(catalog: Catalog) -> None:
     assert writes(catalog) == []
 
 
-def test_a_deleted_service_is_not_taken_up_again(catalog: Catalog) -> None:
+def test_a_deleted_service_is_not_taken_up_again(newest: Catalog) -> None:
     body = {"name": "hex", "serviceType": "Hex"}
-    service = catalog.put("/services/dashboardServices", body)
-    catalog.person.delete(f"/services/dashboardServices/{service['id']}").raise_for_status()
+    service = newest.put("/services/dashboardServices", body)
+    newest.person.delete(f"/services/dashboardServices/{service['id']}").raise_for_status()
     with pytest.raises(RecipeError, match=r"serviceName.*soft deleted"):
-        run(catalog, projects(project(1)))
+        run(newest, projects(project(1)))
 
 
 def test_a_table_that_vanished_meanwhile_fails_its_edge_only(catalog: Catalog) -> None:
@@ -579,19 +581,19 @@ def test_progress_counts_the_requests(catalog: Catalog) -> None:
     assert seen == [(n, 4) for n in range(5)]
 
 
-def test_reads_stay_few(catalog: Catalog) -> None:
+def test_reads_stay_few(newest: Catalog) -> None:
     """Forty projects with a hundred edges: the reads do not grow with what is published."""
     tables = [
-        (f"snow.SHOP.PUBLIC.T{n}", catalog.table_id(f"snow.SHOP.PUBLIC.T{n}")) for n in range(10)
+        (f"snow.SHOP.PUBLIC.T{n}", newest.table_id(f"snow.SHOP.PUBLIC.T{n}")) for n in range(10)
     ]
     hex_projects = projects(*(project(n) for n in range(40)))
     lineage = edges(*(edge(n % 40, *tables[n // 40 * 3 + n % 3]) for n in range(100)))
-    run(catalog, hex_projects, lineage)
-    sent = catalog.faults.requests
+    run(newest, hex_projects, lineage)
+    sent = newest.faults.requests
     # The service, classifications, users, and after the bulk request the ids of dashboards.
-    assert len(sent) - len(catalog.faults.writes()) == 4
-    assert len(catalog.faults.writes()) == 1 + 1 + 1 + 1 + 100
+    assert len(sent) - len(newest.faults.writes()) == 4
+    assert len(newest.faults.writes()) == 1 + 1 + 1 + 1 + 100
     sent.clear()
-    run(catalog, hex_projects, lineage)
-    assert catalog.faults.writes() == []
+    run(newest, hex_projects, lineage)
+    assert newest.faults.writes() == []
     assert len(sent) == 6 + 40  # the listings, and without files the lineage of each

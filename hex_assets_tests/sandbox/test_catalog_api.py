@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_1_6
 from hex_assets_tests.sandbox.catalog_api import (
     ORDERS,
     PATCH,
@@ -58,7 +59,6 @@ def test_everything_else_needs_the_token(api: httpx.Client, header: str | None) 
 def test_unknown_routes_and_methods(api: httpx.Client) -> None:
     refused(api.get("/no/such/route"), 404)
     refused(api.get("/dashboards/not-a-uuid"), 404)
-    refused(api.delete("/dashboards/deleteStale"), 404)
     refused(api.delete("/dashboards"), 405)
     refused(api.put("/tables", json={}), 405)
 
@@ -154,11 +154,20 @@ def test_callers_who_are_no_bot_see_masked_secrets(stage: Stage, tmp_path: Path)
 
 def test_an_older_server_does_not_know_hex(stage: Stage, tmp_path: Path) -> None:
     path = "/services/dashboardServices"
-    with stage.catalog(tmp_path / "catalog.db", knows_hex=False) as api:
+    with stage.catalog(tmp_path / "catalog.db", release=OPENMETADATA_1_6) as api:
         hex_service = {"name": "hex", "serviceType": "Hex"}
         assert "serviceType" in refused(api.put(path, json=hex_service), 400)
         ok(api.put(path, json={**hex_service, "serviceType": "CustomDashboard"}), 201)
         refused(api.put(path, json={"name": "x", "serviceType": "Nonsense"}), 400)
+        definition = "/services/testConnectionDefinitions/name/Hex.testConnectionDefinition"
+        refused(api.get(definition), 404)
+
+
+def test_the_server_says_how_a_connection_to_hex_is_tested(api: httpx.Client) -> None:
+    definitions = "/services/testConnectionDefinitions"
+    (found,) = ok(api.get(definitions))["data"]
+    assert found == ok(api.get(f"{definitions}/name/Hex.testConnectionDefinition"))
+    assert [step["name"] for step in found["steps"]] == ["GetProjects"]
 
 
 def test_tags_live_in_a_classification(api: httpx.Client) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_1_6, OPENMETADATA_2_0
 from hex_assets_tests.sandbox.catalog_api import (
     PATCH,
     Stage,
@@ -24,6 +26,8 @@ from hex_assets_tests.sandbox.catalog_api import (
     put_dashboard,
     refused,
 )
+
+LETS_BOTS_RENAME = replace(OPENMETADATA_2_0, bot_may_rename=True)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +105,7 @@ def test_a_bot_may_name_but_not_rename(api: httpx.Client) -> None:
 
 
 def test_an_older_server_lets_bots_rename(stage: Stage, tmp_path: Path) -> None:
-    with stage.catalog(tmp_path / "catalog.db", bot_may_rename=True) as api:
+    with stage.catalog(tmp_path / "catalog.db", release=LETS_BOTS_RENAME) as api:
         add_service(api)
         put_dashboard(api, displayName="Sales", status=201)
         assert put_dashboard(api, displayName="Revenue")["displayName"] == "Revenue"
@@ -354,6 +358,58 @@ def test_bulk_override(api: httpx.Client) -> None:
 
 
 def test_an_older_server_has_no_bulk(stage: Stage, tmp_path: Path) -> None:
-    with stage.catalog(tmp_path / "catalog.db", bulk=False) as api:
+    with stage.catalog(tmp_path / "catalog.db", release=OPENMETADATA_1_6) as api:
         for collection in ("dashboards", "charts"):
             refused(api.put(f"/{collection}/bulk", json=[]), 405)
+
+
+def delete_stale(api: httpx.Client, collection: str = "dashboards", **body: Any) -> Any:
+    scope = {"scopeFqn": "hex", "scopeEntityType": "service"}
+    return ok(api.request("DELETE", f"/{collection}/deleteStale", json={**scope, **body}))
+
+
+def live(api: httpx.Client) -> list[str]:
+    return names(ok(api.get("/dashboards"))["data"])
+
+
+def test_what_was_not_seen_is_deleted_with_its_charts(api: httpx.Client) -> None:
+    for name in ("d1", "d.2", "d3"):
+        add_chart(api, f"c-{name[-1]}")
+        put_dashboard(api, name, 201, charts=[f"hex.c-{name[-1]}"])
+    seen = ["hex.d1", 'hex."d.2"']
+    planned = delete_stale(api, seenFqns=seen, dryRun=True)
+    assert (planned["dryRun"], planned["successRequest"]) == (
+        True,
+        [{"request": "hex.d3", "status": 200}],
+    )
+    assert live(api) == ["d.2", "d1", "d3"]
+
+    assert delete_stale(api, seenFqns=seen)["numberOfRowsPassed"] == 1
+    assert live(api) == ["d.2", "d1"]
+    assert get_dashboard(api, "d3")["deleted"]
+    assert names(ok(api.get("/charts"))["data"]) == ["c-1", "c-2"]
+    assert delete_stale(api, seenFqns=seen)["numberOfRowsProcessed"] == 0
+    delete_stale(api, seenFqns=['hex."d1"'], hardDelete=True)
+    assert names(ok(api.get("/dashboards", params={"include": "all"}))["data"]) == ["d1", "d3"]
+
+
+def test_stale_deletion_spares_what_it_cannot_be_sure_of(api: httpx.Client) -> None:
+    put_dashboard(api, status=201)
+    assert delete_stale(api, seenFqns=[])["numberOfRowsProcessed"] == 0
+    assert delete_stale(api, seenFqns=["x"], scopeFqn="other")["numberOfRowsProcessed"] == 0
+    assert delete_stale(api, "charts", seenFqns=["hex.x"])["numberOfRowsProcessed"] == 0
+    assert live(api) == ["d1"]
+    for body in (
+        {"scopeEntityType": "service", "seenFqns": ["hex.x"]},
+        {"scopeFqn": "hex", "seenFqns": ["hex.x"]},
+        {"scopeFqn": "hex", "scopeEntityType": "table", "seenFqns": ["hex.x"]},
+        {"scopeFqn": "hex", "scopeEntityType": "service", "seen": ["hex.x"]},
+    ):
+        refused(api.request("DELETE", "/dashboards/deleteStale", json=body), 400)
+    assert live(api) == ["d1"]
+
+
+def test_an_older_server_takes_stale_deletion_for_an_id(stage: Stage, tmp_path: Path) -> None:
+    with stage.catalog(tmp_path / "catalog.db", release=OPENMETADATA_1_6) as api:
+        body = {"scopeFqn": "hex", "scopeEntityType": "service", "seenFqns": ["hex.x"]}
+        refused(api.request("DELETE", "/dashboards/deleteStale", json=body), 404)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0
 from hex_assets_tests.sandbox.catalog_api import (
     ORDERS,
     PATCH,
@@ -23,6 +25,8 @@ from hex_assets_tests.sandbox.catalog_api import (
 
 EVENTS = "snow.SHOP.RAW.EVENTS"
 SLASHED = 'snow.SHOP.PUBLIC."a/b.c"'
+
+REFUSES_COLUMNS = replace(OPENMETADATA_2_0, refuse_unknown_columns=True)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +162,7 @@ def test_column_lineage_ends_at_data_model_columns(api: httpx.Client) -> None:
 def test_an_older_server_refuses_unknown_columns(
     stage: Stage, tmp_path: Path, mapping: dict[str, Any]
 ) -> None:
-    with stage.catalog(tmp_path / "catalog.db", refuse_unknown_columns=True) as api:
+    with stage.catalog(tmp_path / "catalog.db", release=REFUSES_COLUMNS) as api:
         publish(api)
         assert "Invalid column name" in refused(put_edge(api, columnsLineage=[mapping]), 400)
         assert upstream(api) == []

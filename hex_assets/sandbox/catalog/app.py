@@ -26,9 +26,11 @@ from hex_assets.sandbox.catalog.entities import Entities, Page
 from hex_assets.sandbox.catalog.kinds import KINDS, Kind
 from hex_assets.sandbox.catalog.lineage import End, Lineage
 from hex_assets.sandbox.catalog.page import render_page
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
 from hex_assets.sandbox.catalog.requests import RestoreEntity, parse, parse_json
 from hex_assets.sandbox.catalog.rules import Policy, Refused
 from hex_assets.sandbox.catalog.search import search_field, search_query
+from hex_assets.sandbox.catalog.seed import seed_test_connections, seed_types
 from hex_assets.sandbox.catalog.store import Include, Key, Store
 
 _VERSION_PATH = "/api/v1/system/version"
@@ -88,13 +90,8 @@ def create_catalog(
     database: Path,
     *,
     jwt: str,
-    version: str = "2.0.7",
+    release: Release = OPENMETADATA_2_0,
     bot: bool = True,
-    bot_may_rename: bool = False,
-    knows_hex: bool = True,
-    refuse_unknown_columns: bool = False,
-    bulk: bool = True,
-    array_statuses: bool = True,
     clock: Callable[[], float] = time.time,
     report: Callable[[], str | None] | None = None,
 ) -> Starlette:
@@ -103,30 +100,28 @@ def create_catalog(
     Args:
         database: the file; made if missing, taken up where it was left otherwise.
         jwt: the only token it accepts.
-        version: what it says it is; the switches decide how it behaves.
+        release: which OpenMetadata it behaves like.
         bot: the token belongs to a bot (a bot's PUT keeps descriptions that exist).
-        bot_may_rename: a bot may change ``displayName``, as before about 1.8.
-        knows_hex: whether ``Hex`` is a dashboard service type; older servers answer 400.
-        refuse_unknown_columns: unknown columns in lineage are refused with 400, as in about 1.7
-            to 1.9, instead of dropped without a word.
-        bulk: whether PUT ``/bulk`` is served (since about 1.11); else 405.
-        array_statuses: ``pipelineStatuses`` is a list, as since 2.0.
         clock: seconds since the epoch.
         report: gives the lineage report that is served beside the page, None while there is none.
     """
     store = Store(database)
-    policy = Policy(bot, bot_may_rename, knows_hex, refuse_unknown_columns)
+    policy = Policy(release, bot)
+    seed_test_connections(store, release, clock)
+    seed_types(store, clock)
     entities = Entities(store, policy, clock)
 
     def version_handler(call: Call) -> Response:
         del call
         timestamp = int(clock() * 1000)
-        return JSONResponse({"version": version, "revision": "sandbox", "timestamp": timestamp})
+        return JSONResponse(
+            {"version": release.version, "revision": "sandbox", "timestamp": timestamp}
+        )
 
     def page_handler(call: Call) -> Response:
         del call
         headers = {"content-security-policy": _PAGE_POLICY}
-        html = render_page(store, version, REPORT_PATH if report else None)
+        html = render_page(store, release.version, REPORT_PATH if report else None)
         return HTMLResponse(html, headers=headers)
 
     def report_handler(call: Call) -> Response:
@@ -138,10 +133,15 @@ def create_catalog(
 
     routes: list[BaseRoute] = [_route("/system/version", "GET", version_handler)]
     for kind in KINDS:
-        routes += _entity_routes(kind, entities, bulk)
+        routes += _entity_routes(kind, entities, release)
+
+    def add_property(call: Call) -> Response:
+        return JSONResponse(entities.add_property(call.key().value, call.body))
+
+    routes.append(_route("/metadata/types/{id}", "PUT", add_property))
     routes += _lineage_routes(Lineage(store, policy, clock))
     routes += _search_routes(store)
-    routes += _activity_routes(Usage(store), Pipelines(store, array_statuses))
+    routes += _activity_routes(Usage(store), Pipelines(store, release.array_statuses))
     return Starlette(
         routes=[
             _route("/", "GET", page_handler),
@@ -188,10 +188,12 @@ class _Gate:
         return None
 
 
-def _route(path: str, method: str, handler: Handler) -> Route:
+def _route(path: str, method: str, handler: Handler, *, body_of_delete: bool = False) -> Route:
+    with_body = method in {"POST", "PUT", "PATCH"} or body_of_delete
+
     async def endpoint(request: Request) -> Response:
         body = None
-        if request.method in {"POST", "PUT", "PATCH"}:
+        if with_body:
             wanted = "application/json"
             if request.method == "PATCH":
                 wanted = "application/json-patch+json"
@@ -205,7 +207,7 @@ def _route(path: str, method: str, handler: Handler) -> Route:
     return Route(path, endpoint, methods=[method])
 
 
-def _entity_routes(kind: Kind, entities: Entities, bulk: bool) -> list[BaseRoute]:
+def _entity_routes(kind: Kind, entities: Entities, release: Release) -> list[BaseRoute]:
     def list_page(call: Call) -> Response:
         filters = {name: call.query[name] for name in kind.filters if name in call.query}
         page = Page(
@@ -239,6 +241,9 @@ def _entity_routes(kind: Kind, entities: Entities, bulk: bool) -> list[BaseRoute
         hard, recursive = call.flag("hardDelete"), call.flag("recursive")
         return JSONResponse(entities.delete(kind, call.key(), hard, recursive))
 
+    def delete_stale(call: Call) -> Response:
+        return JSONResponse(entities.delete_stale(kind, call.body))
+
     def restore(call: Call) -> Response:
         entity_id = str(parse(RestoreEntity, call.body).id)
         return JSONResponse(entities.restore(kind, entity_id))
@@ -249,8 +254,11 @@ def _entity_routes(kind: Kind, entities: Entities, bulk: bool) -> list[BaseRoute
     if kind.request is not None:
         routes += [_route(root, "POST", post), _route(root, "PUT", put)]
         routes += [_route(path, "PATCH", patch) for path in (one, by_name)]
-    if kind.bulk and bulk:
+    if kind.bulk and release.bulk:
         routes.append(_route(f"{root}/bulk", "PUT", put_bulk))
+    if kind.bulk and release.delete_stale:
+        stale = f"{root}/deleteStale"
+        routes.append(_route(stale, "DELETE", delete_stale, body_of_delete=True))
     if kind.deletable:
         routes.append(_route(f"{root}/restore", "PUT", restore))
         routes += [_route(path, "DELETE", delete) for path in (one, by_name)]

@@ -18,6 +18,8 @@ from hex_assets.sandbox.catalog.answers import (
 from hex_assets.sandbox.catalog.kinds import Kind, Link
 from hex_assets.sandbox.catalog.requests import (
     DASHBOARD_SERVICE_TYPES,
+    BulkDeleteStaleRequest,
+    CustomProperty,
     Wire,
     check_shape,
     parse,
@@ -40,6 +42,8 @@ _LARGEST_PAGE = 1_000_000
 _BASE_FIELDS = frozenset({"version", "updatedAt", "updatedBy"})
 _UNSUPPORTED = {"domains": "domain", "dataProducts": "dataProduct"}
 _CONTAINER_FIELDS = ("service", "classification", "parent")
+_NOT_STORED = ("name", "associatedTags", *_CONTAINER_FIELDS)
+"""What requests may hold and entities lack."""
 
 
 @dataclass(frozen=True)
@@ -159,16 +163,7 @@ class Entities:
                 failed.append({"request": label, "message": refusal.message, "status": 400})
             else:
                 passed.append({"request": label, "status": 200})
-        status = "success" if not failed else "partialSuccess" if passed else "failure"
-        return {
-            "dryRun": False,
-            "status": status,
-            "numberOfRowsProcessed": len(body),
-            "numberOfRowsPassed": len(passed),
-            "numberOfRowsFailed": len(failed),
-            "successRequest": passed,
-            "failedRequest": failed,
-        }
+        return _bulk_result(passed, failed)
 
     def patch(self, kind: Kind, key: Key, operations: Any) -> Json:
         """PATCH: overwrites; identity and container are silently kept."""
@@ -206,22 +201,32 @@ class Entities:
         """
         with self._store.write() as rows:
             entity = rows.existing(kind.type, key, "all")
-            children = self._children(rows, kind, entity, "all" if hard else "non-deleted")
-            if children and not recursive:
-                raise Refused(400, f"{kind.type} {entity.fqn} is not empty")
-            if kind.type == "dashboard":
-                children = self._charts_only_of(rows, entity)
-            for child in children:
-                if hard:
-                    rows.delete(child.id)
-                elif not child.deleted:
-                    self._touch(rows, replace(child, deleted=True))
-            if not hard and not entity.deleted:
-                entity = self._touch(rows, replace(entity, deleted=True))
-            shown = self._shown(rows, kind, entity, frozenset())
-            if hard:
-                rows.delete(entity.id)
-            return {**shown, "deleted": True}
+            return self._deleted(rows, kind, entity, hard, recursive)
+
+    def delete_stale(self, kind: Kind, body: Any) -> Json:
+        """Delete what lives below a container and is not among the names seen.
+
+        Nothing is deleted when nothing was seen, or when there is no such container.
+        """
+        request = parse(BulkDeleteStaleRequest, body)
+        containers = dict(kind.ancestors)
+        scope_type = containers.get(request.scopeEntityType, request.scopeEntityType)
+        if scope_type not in containers.values():
+            raise Refused(
+                400, f"Unsupported scopeEntityType '{request.scopeEntityType}' for deleteStale"
+            )
+        seen = {_bare(fqn) for fqn in request.seenFqns}
+        with self._store.write() as rows:
+            scope = rows.find(scope_type, request.scopeFqn)
+            stale: list[Entity] = []
+            if scope is not None and seen:
+                found = rows.listed(kind.type, below=[scope.fqn], include="non-deleted")
+                stale = [one for one in found if _bare(one.fqn) not in seen]
+            if not request.dryRun:
+                for entity in stale:
+                    self._deleted(rows, kind, entity, request.hardDelete, request.recursive)
+        passed = [{"request": entity.fqn, "status": 200} for entity in stale]
+        return _bulk_result(passed, [], dry_run=request.dryRun)
 
     def restore(self, kind: Kind, entity_id: str) -> Json:
         """Undo a soft delete."""
@@ -229,6 +234,24 @@ class Entities:
             entity = rows.existing(kind.type, Key("id", entity_id), "deleted")
             restored = self._restored(rows, kind, entity)
             return self._shown(rows, kind, restored, kind.fields)
+
+    def _deleted(self, rows: Rows, kind: Kind, entity: Entity, hard: bool, recursive: bool) -> Json:
+        children = self._children(rows, kind, entity, "all" if hard else "non-deleted")
+        if children and not recursive:
+            raise Refused(400, f"{kind.type} {entity.fqn} is not empty")
+        if kind.type == "dashboard":
+            children = self._charts_only_of(rows, entity)
+        for child in children:
+            if hard:
+                rows.delete(child.id)
+            elif not child.deleted:
+                self._touch(rows, replace(child, deleted=True))
+        if not hard and not entity.deleted:
+            entity = self._touch(rows, replace(entity, deleted=True))
+        shown = self._shown(rows, kind, entity, frozenset())
+        if hard:
+            rows.delete(entity.id)
+        return {**shown, "deleted": True}
 
     def _shown(self, rows: Rows, kind: Kind, entity: Entity, wanted: frozenset[str]) -> Json:
         return show(rows, kind, [entity], wanted, masked=not self._policy.bot)[0]
@@ -254,15 +277,14 @@ class Entities:
         service_type = fields.get("serviceType")
         if kind.type == "dashboardService" and (
             service_type not in DASHBOARD_SERVICE_TYPES
-            or (service_type == "Hex" and not self._policy.knows_hex)
+            or (service_type == "Hex" and not self._policy.release.knows_hex)
         ):
             raise Refused(400, f"serviceType: Cannot deserialize value {service_type!r}")
         for field, entity_type in _UNSUPPORTED.items():
             for missing in fields.pop(field, ()):
                 raise not_found(entity_type, missing)
-        for key in fields.pop("extension", {}):
-            raise Refused(400, f"Unknown custom field {key}")
-        for name in ("name", *_CONTAINER_FIELDS):
+        self._check_extension(rows, kind, fields.get("extension") or {})
+        for name in _NOT_STORED:
             fields.pop(name, None)
         links = {
             name: self._targets(rows, link, fields.pop(name, ()))
@@ -275,6 +297,34 @@ class Entities:
         content = Content(fields, links)
         self._check_exclusive(rows, content)
         return content
+
+    def _check_extension(self, rows: Rows, kind: Kind, extension: Json) -> None:
+        described = rows.find("type", kind.type)
+        properties = described.document["customProperties"] if described else []
+        known = {one["name"]: one["propertyType"]["name"] for one in properties}
+        for name, value in extension.items():
+            if name not in known:
+                raise Refused(400, f"Unknown custom field {name}")
+            kinds = {"integer": (int,), "number": (int, float)}.get(known[name], (str,))
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                raise Refused(400, f"Custom field {name} has invalid JSON")
+
+    def add_property(self, type_id: str, body: Any) -> Json:
+        """Add a custom property to a type of entity, or replace the one of its name."""
+        request = parse(CustomProperty, body)
+        with self._store.write() as rows:
+            described = rows.existing("type", Key("id", type_id), "non-deleted")
+            field = rows.existing("type", Key("id", str(request.propertyType.id)), "non-deleted")
+            if field.document["category"] != "field":
+                raise Refused(400, f"{field.name} is no type of a property")
+            told = request.model_dump(mode="json", exclude_none=True)
+            told["propertyType"] = {"id": field.id, "type": "type", "name": field.name}
+            others = [
+                one for one in described.document["customProperties"] if one["name"] != request.name
+            ]
+            document = {**described.document, "customProperties": [*others, told]}
+            changed = self._touch(rows, replace(described, document=document))
+            return {**changed.document, "id": changed.id, "name": changed.name}
 
     def _targets(self, rows: Rows, link: Link, values: Sequence[Any]) -> list[str]:
         if link.by_name:
@@ -455,6 +505,24 @@ class Entities:
         for child in children:
             self._touch(rows, replace(child, deleted=False))
         return restored
+
+
+def _bare(fqn: str) -> tuple[str, ...]:
+    """The names in a fully qualified name, whether or not they needed their quotes."""
+    return tuple(part.strip('"') for part in split_fqn(fqn))
+
+
+def _bulk_result(passed: list[Json], failed: list[Json], *, dry_run: bool = False) -> Json:
+    status = "success" if not failed else "partialSuccess" if passed else "failure"
+    return {
+        "dryRun": dry_run,
+        "status": status,
+        "numberOfRowsProcessed": len(passed) + len(failed),
+        "numberOfRowsPassed": len(passed),
+        "numberOfRowsFailed": len(failed),
+        "successRequest": passed,
+        "failedRequest": failed,
+    }
 
 
 def _request_model(kind: Kind) -> type[Wire]:

@@ -67,7 +67,7 @@ class Kind:
     bulk: bool = False
 
 
-ON_DEMAND = frozenset({"tags", "lifeCycle"})
+ON_DEMAND = frozenset({"tags", "lifeCycle", "extension", "customProperties"})
 """Stored fields that an answer holds only when ``fields`` names them; links are so as well."""
 
 _COMMON = frozenset(
@@ -131,6 +131,8 @@ KINDS = (
         deletable=True,
         bulk=True,
     ),
+    Kind("type", "metadata/types", fields=frozenset({"customProperties"})),
+    Kind("testConnectionDefinition", "services/testConnectionDefinitions"),
     Kind("databaseService", "services/databaseServices", fields=_COMMON),
     Kind(
         "database",

@@ -117,7 +117,7 @@ class Lineage:
             unknown = [column for column in mapping.fromColumns if column not in sources]
             if mapping.toColumn is not None and mapping.toColumn not in targets:
                 unknown.append(mapping.toColumn)
-            if unknown and self._policy.refuse_unknown_columns:
+            if unknown and self._policy.release.refuse_unknown_columns:
                 raise Refused(400, f"Invalid column name {unknown[0]}")
             if known and mapping.toColumn in targets:
                 entry = mapping.model_dump(mode="json", exclude_none=True)

@@ -251,8 +251,24 @@ class AddLineage(Wire):
     edge: EntitiesEdge
 
 
+class CustomProperty(Wire):
+    name: str = Field(pattern=r"^[A-Za-z0-9][^:^&]*$", max_length=256)
+    displayName: str | None = None
+    description: str
+    propertyType: EntityReference
+
+
 class RestoreEntity(Wire):
     id: UUID
+
+
+class BulkDeleteStaleRequest(Wire):
+    scopeFqn: str = Field(min_length=1)
+    scopeEntityType: str = Field(min_length=1)
+    seenFqns: list[str] = []
+    recursive: bool = True
+    dryRun: bool = False
+    hardDelete: bool = False
 
 
 class DailyCount(Wire):

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hex_assets.sandbox.catalog.releases import Release
+
 Json = dict[str, Any]
 
 _NAME = re.compile(r'^((?!::)[^>"\x00-\x1f])*$')
@@ -38,21 +40,14 @@ def not_found(entity_type: str, name: str) -> Refused:
 
 @dataclass(frozen=True)
 class Policy:
-    """How the server treats its one caller, and which release it resembles.
+    """How the server treats its one caller.
 
     Attributes:
         bot: the token belongs to a bot, whose PUT does not overwrite what people wrote.
-        bot_may_rename: False as under the seeded ``IngestionBotPolicy`` since about 1.8, which
-            denies bots ``EditDisplayName``; True as before.
-        knows_hex: whether ``Hex`` is a dashboard ``serviceType``.
-        refuse_unknown_columns: column lineage that names no column is refused with 400 (about
-            1.7 to 1.9) instead of dropped without a word (2.x).
     """
 
+    release: Release
     bot: bool = True
-    bot_may_rename: bool = False
-    knows_hex: bool = True
-    refuse_unknown_columns: bool = False
 
     @property
     def caller(self) -> str:
@@ -60,7 +55,7 @@ class Policy:
 
     @property
     def may_rename(self) -> bool:
-        return self.bot_may_rename or not self.bot
+        return self.release.bot_may_rename or not self.bot
 
 
 @dataclass(frozen=True)
@@ -136,6 +131,10 @@ def merge_put(stored: Content, incoming: Content, policy: Policy, override: bool
         fields["tags"] = union_tags(old.get("tags", []), new_tags)
     if "lifeCycle" in old or "lifeCycle" in fields:
         fields["lifeCycle"] = newest_events(old.get("lifeCycle", {}), fields.get("lifeCycle", {}))
+    if "extension" in old and (policy.bot or "extension" not in fields):
+        fields["extension"] = old["extension"]
+    elif policy.bot:
+        fields.pop("extension", None)
     if "serviceType" in old:
         fields["serviceType"] = old["serviceType"]
     links = dict(incoming.links)
