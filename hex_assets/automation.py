@@ -215,9 +215,9 @@ def changed_hex_projects(
         elif newest <= seen[workspace]:
             notes.append(f"{workspace}: no change")
             continue
-        elif _has_run(context, workspace, _NOT_STARTED):
+        elif _will_read(context, workspace):
             notes.append(f"{workspace}: changed, a queued run will read it")
-        elif _has_run(context, workspace, _RUNNING):
+        elif _is_running(context, workspace):
             notes.append(f"{workspace}: changed, waiting for the run in progress")
             continue
         else:
@@ -238,8 +238,15 @@ def _newest(edits: Iterable[ProjectEdit]) -> str:
     return max((moment.isoformat() for moment in moments if moment), default="")
 
 
-def _has_run(
-    context: dg.SensorEvaluationContext, workspace: str, statuses: list[dg.DagsterRunStatus]
-) -> bool:
-    filters = dg.RunsFilter(job_name=JOB_NAME, tags={_PARTITION_TAG: workspace}, statuses=statuses)
+def _will_read(context: dg.SensorEvaluationContext, workspace: str) -> bool:
+    """Whether a run of all assets of the workspace is queued; one of some may not list projects."""
+    filters = dg.RunsFilter(
+        job_name=JOB_NAME, tags={_PARTITION_TAG: workspace}, statuses=_NOT_STARTED
+    )
+    return any(run.asset_selection is None for run in context.instance.get_runs(filters))
+
+
+def _is_running(context: dg.SensorEvaluationContext, workspace: str) -> bool:
+    """Back-fills and runs of a selection of assets have no job of ours, so it may be any."""
+    filters = dg.RunsFilter(tags={_PARTITION_TAG: workspace}, statuses=_RUNNING)
     return bool(context.instance.get_run_records(filters, limit=1))

@@ -166,6 +166,11 @@ class HexWorkspaceComponent(dg.Component, dg.Model, dg.Resolvable):
         description="Where the page of `hex-assets report` is served, for links to it.",
         examples=["https://reports.example.com/hex.html"],
     )
+    dagster_url: str = Field(
+        default="",
+        description="Where Dagster's UI is served, for the catalog's link to it.",
+        examples=["https://dagster.example.com"],
+    )
     retry_seconds: int = Field(
         default=60,
         ge=0,
@@ -201,6 +206,7 @@ class HexWorkspaceComponent(dg.Component, dg.Model, dg.Resolvable):
             projects_in_graph=self.projects_in_graph,
             table_assets=tables,
             report_url=self.report_url,
+            dagster_url=self.dagster_url,
             retry_seconds=self.retry_seconds,
         )
 

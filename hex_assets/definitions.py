@@ -27,6 +27,7 @@ def build_definitions(settings: LocationSettings) -> dg.Definitions:
             ),
             projects_in_graph=settings.projects_in_graph,
             report_url=settings.report_url,
+            dagster_url=settings.dagster_url,
             retry_seconds=settings.retry_seconds,
         ),
         dg.Definitions(executor=dg.in_process_executor),

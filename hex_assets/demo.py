@@ -71,6 +71,7 @@ def demo_location(home: Path) -> Iterator[tuple[Sandbox, LocationSettings]]:
                 storage=frames,
                 sensor_seconds=_SENSOR_SECONDS,
                 report_url=sandbox.catalog_url + REPORT_PATH,
+                projects_in_graph=True,
             ),
         )
 
@@ -94,6 +95,7 @@ def dagster_ui(settings: LocationSettings, home: Path) -> Iterator[str]:
         "HEX_ASSETS_STORAGE": settings.storage,
         "HEX_ASSETS_SENSOR_SECONDS": str(settings.sensor_seconds),
         "HEX_ASSETS_REPORT_URL": settings.report_url,
+        "HEX_ASSETS_PROJECTS_IN_GRAPH": str(settings.projects_in_graph),
         "PYTHONWARNINGS": "ignore",
     }
     with (home / "dagster-dev.log").open("wb") as log:

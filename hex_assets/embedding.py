@@ -50,6 +50,7 @@ def build_hex_assets_definitions(
     projects_in_graph: bool = False,
     table_assets: Iterable[dg.AssetsDefinition | dg.AssetSpec] = (),
     report_url: str = "",
+    dagster_url: str = "",
     retry_seconds: int = 60,
     resources: Mapping[str, object] | None = None,
 ) -> dg.Definitions:
@@ -75,6 +76,7 @@ def build_hex_assets_definitions(
             has stored what it takes (see ``load_hex_project_specs``).
         table_assets: your tables, of which the projects are downstream by ``dagster/table_name``.
         report_url: where the page of ``hex-assets report`` is served, for links to it.
+        dagster_url: where Dagster's UI is served, for the catalog's link to it.
         retry_seconds: before a step that failed for a transient reason is tried again.
         resources: in place of ours, by key: ``hex_recipes`` (a ``Recipes``), ``hex_frames``
             (a ``StoredFrames``), ``hex_frames_io`` (an IO manager for ``Frame``).
@@ -87,7 +89,7 @@ def build_hex_assets_definitions(
     translator = translator or DagsterHexTranslator()
     automation = automation or HexAutomation()
     prefix = [key_prefix] if isinstance(key_prefix, str) else list(key_prefix)
-    recipe_files = Recipes(path=str(recipes), retry_seconds=retry_seconds)
+    recipe_files = Recipes(path=str(recipes), retry_seconds=retry_seconds, dagster_url=dagster_url)
     workspaces = dg.StaticPartitionsDefinition(recipe_files.workspaces())
 
     def translated(spec: dg.AssetSpec) -> dg.AssetSpec:

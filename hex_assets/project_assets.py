@@ -273,7 +273,7 @@ def _spec(
     return dg.AssetSpec(
         key=[*key_prefix, project.workspace, project_name(project)],
         deps=sorted(set().union(*keys.values())),
-        description="\n\n".join(filter(None, [f"**{project.title}**", project.description])),
+        description="\n\n".join(filter(None, [project.title, project.description])),
         group_name=PROJECTS_GROUP,
         kinds={"hex"},
         owners=[owner] if owner else [],
@@ -299,11 +299,15 @@ def _tag(text: str) -> str:
 
 
 def _metadata(project: HexProject) -> dict[str, dg.MetadataValue[Any]]:
+    tables = sorted({read.table for read in project.reads}, key=lambda table: table.names)
     metadata: dict[str, dg.MetadataValue[Any]] = {
         "hex/project_id": dg.MetadataValue.text(project.id),
         "hex/last_published_at": dg.MetadataValue.timestamp(project.last_published_at),
-        "hex/tables_read": dg.MetadataValue.int(len({read.table for read in project.reads})),
+        "hex/tables_read": dg.MetadataValue.int(len(tables)),
     }
+    if tables:
+        lines = [f"- {fqn.join(one.database, one.schema, one.table)}" for one in tables]
+        metadata["hex/tables"] = dg.MetadataValue.md("\n".join(lines))
     if project.url:
         metadata["hex/url"] = dg.MetadataValue.url(project.url)
     if project.status:

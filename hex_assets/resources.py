@@ -26,10 +26,12 @@ class Recipes(dg.ConfigurableResource[None]):
             sandbox, which then starts inside the process that asks.
         retry_seconds: before a step that failed for a transient reason is tried again; twice as
             many before the second and last retry.
+        dagster_url: where Dagster's UI is served, for the catalog's link to it; empty for none.
     """
 
     path: str = ""
     retry_seconds: int = 60
+    dagster_url: str = ""
 
     def recipe(self, workspace: str) -> Recipe:
         """The recipe of one workspace.

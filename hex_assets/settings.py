@@ -27,6 +27,8 @@ class LocationSettings:
             the system's folder for temporary files.
         retry_seconds: ``HEX_ASSETS_RETRY_SECONDS``: before a step that failed for a transient
             reason is tried again.
+        dagster_url: ``HEX_ASSETS_DAGSTER_URL``: where Dagster's UI is served, for the catalog's
+            link to it.
         projects_in_graph: ``HEX_ASSETS_PROJECTS_IN_GRAPH``: ``true`` to show each published Hex
             project as an external asset.
     """
@@ -38,6 +40,7 @@ class LocationSettings:
     report_url: str = ""
     rate_limits: str = ""
     retry_seconds: int = 60
+    dagster_url: str = ""
     projects_in_graph: bool = False
 
     @classmethod
@@ -62,5 +65,6 @@ class LocationSettings:
             report_url=environ.get("HEX_ASSETS_REPORT_URL") or cls.report_url,
             rate_limits=environ.get("HEX_ASSETS_RATE_LIMITS") or cls.rate_limits,
             retry_seconds=seconds("HEX_ASSETS_RETRY_SECONDS", cls.retry_seconds),
+            dagster_url=environ.get("HEX_ASSETS_DAGSTER_URL") or cls.dagster_url,
             projects_in_graph=environ.get("HEX_ASSETS_PROJECTS_IN_GRAPH", "").lower() == "true",
         )

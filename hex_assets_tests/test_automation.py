@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import cast
@@ -48,9 +48,19 @@ def edit_a_project(location: Location, workspace: str = GROWTH, when: str = LATE
     state.change_project(workspace, project["id"], lastEditedAt=when)
 
 
-def add_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
+def add_run(
+    instance: dg.DagsterInstance,
+    status: dg.DagsterRunStatus,
+    job_name: str = JOB_NAME,
+    assets: Collection[str] = (),
+) -> None:
     instance.add_run(
-        dg.DagsterRun(job_name=JOB_NAME, status=status, tags={"dagster/partition": GROWTH})
+        dg.DagsterRun(
+            job_name=job_name,
+            status=status,
+            tags={"dagster/partition": GROWTH},
+            asset_selection={dg.AssetKey(name) for name in assets} or None,
+        )
     )
 
 
@@ -90,11 +100,21 @@ def test_a_queued_run_will_read_the_change(location: Location) -> None:
         assert tick(location, cursor, instance)[0] == []
 
 
-def test_a_change_during_a_run_is_kept_for_after_it(location: Location) -> None:
+def test_a_queued_run_of_some_assets_may_not_read_the_change(location: Location) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         _, cursor, _ = tick(location, None, instance)
         edit_a_project(location)
-        add_run(instance, dg.DagsterRunStatus.STARTED)
+        add_run(instance, dg.DagsterRunStatus.NOT_STARTED, assets=["lineage_edges"])
+        requests, _, _ = tick(location, cursor, instance)
+    assert [request.partition_key for request in requests] == [GROWTH]
+
+
+@pytest.mark.parametrize("job_name", [JOB_NAME, "__ASSET_JOB"])
+def test_a_change_during_a_run_is_kept_for_after_it(location: Location, job_name: str) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        _, cursor, _ = tick(location, None, instance)
+        edit_a_project(location)
+        add_run(instance, dg.DagsterRunStatus.STARTED, job_name)
         requests, cursor, message = tick(location, cursor, instance)
         assert requests == []
         assert "run in progress" in message

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
+import httpx
 import pytest
 
 from hex_assets.definitions import build_definitions
 from hex_assets.runs import run_workspace
+from hex_assets.sandbox.embedded import CATALOG_JWT
 from hex_assets_tests.conftest import Location
 
 FINANCE = "hex_finance"
@@ -74,3 +77,16 @@ def test_links_lead_to_both_systems(
     assert first["openmetadata_entities"]["openmetadata"].value == location.sandbox.catalog_url
     assert first["catalog_tables"]["openmetadata"].value == location.sandbox.catalog_url
     assert first["hex_projects"]["hex"].value.startswith(location.sandbox.hex_url)
+
+
+def test_the_catalog_leads_back_to_dagster(location: Location) -> None:
+    settings = replace(location.settings, dagster_url="https://dagster.example/")
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = run_workspace(settings, FINANCE, instance, lambda kind, text: None)
+    assert run.failures == {}
+    pipeline = f"services/ingestionPipelines/name/{FINANCE}.hex_assets"
+    answer = httpx.get(
+        f"{location.sandbox.catalog_url}/api/v1/{pipeline}",
+        headers={"Authorization": f"Bearer {CATALOG_JWT}"},
+    )
+    assert "[Dagster](https://dagster.example/runs)" in answer.json()["description"]

@@ -58,10 +58,11 @@ def test_published_projects_are_there_with_what_is_known_of_them(tmp_path: Path)
     revenue = specs[REVENUE]
     assert revenue.kinds == {"hex"}
     assert revenue.owners == ["ana@shop.example"]
-    assert revenue.description == "**Weekly revenue**"
+    assert revenue.description == "Weekly revenue"
     assert revenue.metadata["hex/url"].value == "https://app.hex.tech/org/app/1"
     assert revenue.metadata["hex/views_30_days"].value == 40
     assert revenue.tags["hex_assets/workspace"] == WORKSPACE
+    assert revenue.metadata["hex/tables"].value == "- ANALYTICS.CORE.ORDERS"
     assert upstream(revenue) == set()
 
 

@@ -118,7 +118,13 @@ def openmetadata_entities(
     with (
         failures(context, hex_recipes.retry_seconds),
         open_openmetadata(recipe) as client,
-        reported_run(client, recipe, context.run.run_id, context.log.warning) as report,
+        reported_run(
+            client,
+            recipe,
+            context.run.run_id,
+            context.log.warning,
+            dagster_url=hex_recipes.dagster_url.rstrip("/"),
+        ) as report,
     ):
         try:
             frame = publish(

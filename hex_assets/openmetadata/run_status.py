@@ -38,6 +38,7 @@ class RunReport:
         run_id: str,
         warn: Callable[[str], None],
         clock: Callable[[], float],
+        dagster_url: str = "",
     ) -> None:
         self._client = client
         self._service = service
@@ -45,6 +46,7 @@ class RunReport:
         self._run_id = str(_as_uuid(run_id))
         self._warn = warn
         self._clock = clock
+        self._dagster_url = dagster_url
         self._started = self._now()
         self._frame: Frame | None = None
         self._found = False
@@ -79,7 +81,7 @@ class RunReport:
             {
                 "name": PIPELINE,
                 "displayName": "hex-assets",
-                "description": "Runs of hex-assets in Dagster. It is not deployed here.",
+                "description": self._description(),
                 "pipelineType": "metadata",
                 "sourceConfig": {"config": {"type": "DashboardMetadata"}},
                 "airflowConfig": {},
@@ -88,6 +90,11 @@ class RunReport:
         )
         self._found = True
         return True
+
+    def _description(self) -> str:
+        runs = f"{self._dagster_url}/runs"
+        dagster = f"[Dagster]({runs}), under the same ids" if self._dagster_url else "Dagster"
+        return f"Runs of hex-assets in {dagster}. It is not deployed here."
 
     def _put(self, body: Mapping[str, Any]) -> bool:
         times = {"startDate": self._started, "timestamp": self._started}
@@ -111,6 +118,7 @@ def reported_run(
     run_id: str,
     warn: Callable[[str], None],
     clock: Callable[[], float] = time.time,
+    dagster_url: str = "",
 ) -> Iterator[RunReport]:
     """Tell OpenMetadata when the block begins, and how it ends.
 
@@ -118,8 +126,9 @@ def reported_run(
         run_id: of the Dagster run.
         warn: called with what went wrong when the status could not be told.
         clock: seconds since the epoch.
+        dagster_url: of Dagster's UI, for a link to the runs; empty for none.
     """
-    report = RunReport(client, recipe.service_name, run_id, warn, clock)
+    report = RunReport(client, recipe.service_name, run_id, warn, clock, dagster_url)
     report.begin()
     try:
         yield report
