@@ -14,12 +14,17 @@ import dagster as dg
 import httpx
 import pytest
 import yaml
+from hypothesis import settings
 
 from hex_assets.runs import WorkspaceRun, run_workspace
 from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
 from hex_assets.sandbox.embedded import CATALOG_JWT, Sandbox, run_sandbox
 from hex_assets.sandbox.world import World
 from hex_assets.settings import LocationSettings
+
+# Examples are the same everywhere, and no test fails because a machine is busy.
+settings.register_profile("offline", deadline=None, derandomize=True)
+settings.load_profile("offline")
 
 _VOLATILE = {"id", "updatedAt", "version", "changeDescription", "href", "createdAt", "sourceHash"}
 """Differs between two sandboxes; the hash because it covers the URL with its port."""
