@@ -23,7 +23,7 @@ class Answer(NamedTuple):
     Attributes:
         tables: names of the tables that are read, in any spelling.
         columns: names of tables and columns; None if the engine tells no columns of queries.
-        milliseconds: from text to answer.
+        milliseconds: of the processor, from text to answer.
         error: why there is no answer.
     """
 
@@ -76,7 +76,7 @@ class Score:
 
 HEAD = (
     "| corpus | engine | tables exact | looked up | columns exact | column recall / precision "
-    "| no answer | ms mean / median |\n|---|---|---:|---:|---:|---:|---:|---:|"
+    "| no answer | CPU ms mean / median |\n|---|---|---:|---:|---:|---:|---:|---:|"
 )
 
 

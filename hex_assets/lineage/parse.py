@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from sqlglot import Token, TokenType, exp
@@ -382,7 +383,7 @@ class _Text:
             return self._queries(tokens[1:]) or []
 
     def trees(self, tokens: Sequence[Token]) -> list[exp.Expr]:
-        if self._may_be_deep() and _depth(tokens) > _MAX_DEPTH:
+        if self._may_be_deep and _depth(tokens) > _MAX_DEPTH:
             raise _NotUnderstood(f"nested more than {_MAX_DEPTH} levels deep")
         parser = self.sqlglot.parser(max_nodes=_NODES + _NODES_PER_TOKEN * len(tokens))
         try:
@@ -403,6 +404,7 @@ class _Text:
                 steps += steps_of(tree, self.dialect)
         return steps
 
+    @cached_property
     def _may_be_deep(self) -> bool:
         """A bound without tokens, which few texts exceed."""
         opened = sum(self.sql.count(sign) for sign in "([{<") + self.sql.upper().count("CASE")

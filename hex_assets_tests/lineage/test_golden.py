@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from upath import UPath
 
 from benchmarks.lineage.corpus import Statement, own_statements
 from hex_assets.frames import CATALOG_TABLES, Frame
 from hex_assets.lineage.edges import build_edges
+from hex_assets.lineage.parse_store import ParseStore
+from hex_assets.lineage.parser_processes import ParserProcesses
 from hex_assets.warehouse.masking import mask_literals
 from hex_assets_tests.lineage.catalogs import history, ran
 
@@ -68,6 +72,42 @@ def test_what_a_statement_reads(statement: Statement) -> None:
 def test_masking_changes_nothing(statement: Statement) -> None:
     # A schema that a masked string names is unknown, and what it completes no longer sure.
     assert check(statement, mask_literals(statement.sql, statement.dialect)) >= statement.inferred
+
+
+def test_neither_processes_nor_the_store_change_anything(tmp_path: Path) -> None:
+    """All statements at once, each dialect a service of its own."""
+    catalogs = {statement.dialect: statement for statement in STATEMENTS}
+    tables = CATALOG_TABLES.frame(
+        [
+            {**row, "service": dialect, "table_id": f"{dialect} {row['table_id']}"}
+            for dialect, statement in catalogs.items()
+            for row in catalog_of(statement).rows.rows(named=True)
+        ]
+    )
+    ours = history(
+        *(
+            ran(
+                statement.sql,
+                service=statement.dialect,
+                dialect=statement.dialect,
+                database=statement.database,
+                schema=statement.schema,
+                project_id=statement.id,
+            )
+            for statement in STATEMENTS
+        )
+    )
+    with ParserProcesses(small_batch=len(STATEMENTS)) as serial:
+        expected = build_edges(ours, tables, [], processes=serial)
+    with ParserProcesses(processes=2, small_batch=0) as parallel:
+        found = [build_edges(ours, tables, [], processes=parallel)]
+    for _ in ("parsed", "stored"):
+        store = ParseStore(UPath(tmp_path / "parsed.parquet"))
+        found.append(build_edges(ours, tables, [], store=store))
+    for built in found:
+        assert built.edges.rows.equals(expected.edges.rows)
+        assert built.unresolved.rows.equals(expected.unresolved.rows)
+        assert built.figures == expected.figures
 
 
 def test_names_are_unique_and_every_dialect_has_twenty_statements() -> None:

@@ -124,7 +124,7 @@ def test_writing_somewhere_changes_nothing(query: tuple[str, frozenset[str]], di
     assert read(f"EXPLAIN {sql}", dialect) == tables
 
 
-@given(queries(), st.sampled_from(["snowflake", "postgres", "trino", "duckdb"]))
+@given(queries(), st.sampled_from(DIALECTS))
 def test_quoting_names_as_they_are_stored_changes_nothing(
     query: tuple[str, frozenset[str]], dialect: str
 ) -> None:

@@ -104,6 +104,7 @@ def test_snowflake(name: str, session: str, tables: str, expected: str) -> None:
             "s.main.s.t s.hive_metastore.s.t",
             "exact s.hive_metastore.s.t",
         ),
+        ("databricks", "hive_metastore.s.t", "", "s.default.s.t s.main.s.t", "exact s.default.s.t"),
         ("databricks", "system.query.history", "", "s.main.s.t", "system"),
         ("redshift", 'Dev.Public."T"', "", "s.dev.public.t", "exact s.dev.public.t"),
         # ... unless the catalog shows that the cluster was told to heed it
