@@ -64,7 +64,7 @@ class Location:
         ) as api:
             dashboards = api.get(
                 "/dashboards",
-                params={"limit": 1000, "include": "all", "fields": "owners,tags,charts"},
+                params={"limit": 1000, "include": "all", "fields": "owners,tags,charts,extension"},
             ).json()["data"]
             tags = api.get("/tags", params={"limit": 1000}).json()["data"]
             lineage = {

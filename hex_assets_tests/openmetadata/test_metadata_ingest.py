@@ -61,6 +61,7 @@ MODELS = {
     "/dashboards/bulk": "api.data.createDashboard.CreateDashboardRequest",
     "/dashboards/restore": "api.data.restoreEntity.RestoreEntity",
     "/lineage": "api.lineage.addLineage.AddLineageRequest",
+    "/metadata/types/*": "type.customProperty.CustomProperty",
     "/usage/dashboard/name/*": "type.usageRequest.UsageRequest",
     "/services/ingestionPipelines": (
         "api.services.ingestionPipelines.createIngestionPipeline.CreateIngestionPipelineRequest"
@@ -77,6 +78,7 @@ ENTITIES = {
     "/charts": "entity.data.chart.Chart",
     "/classifications": "entity.classification.classification.Classification",
     "/tags": "entity.classification.tag.Tag",
+    "/metadata/types": "entity.type.Type",
     "/tables": "entity.data.table.Table",
     "/users": "entity.teams.user.User",
 }
@@ -132,6 +134,8 @@ def opened(
     prefixes = "source.sourceConfig.config.lineageInformation.dbServicePrefixes"
     with running_location(folder, world, now, release) as location:
         location.edit_recipe(GROWTH, prefixes, ["snowflake_prod", "maria_shop"])
+        properties = "workflowConfig.config.hexAssets.customProperties"
+        location.edit_recipe(GROWTH, properties, True)
         yield location
 
 
