@@ -6,10 +6,9 @@ import dagster as dg
 import polars as pl
 
 from hex_assets.frames import Frame
+from hex_assets.hex.models import RENEW_TOKEN_WITHIN_DAYS
 from hex_assets.hex.run_history import COMPLETED, SCHEDULED, UNDER_WAY
 from hex_assets.reporting import gaps_metadata, table
-
-RENEW_TOKEN_WITHIN_DAYS = 14
 
 _UNRESOLVED_SHARE = 0.5
 """More unresolved than resolved references points at a wrong or missing prefix."""

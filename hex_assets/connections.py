@@ -26,7 +26,7 @@ from hex_assets.errors import (
     WarehouseError,
 )
 from hex_assets.hex.client import HexClient
-from hex_assets.hex.models import DataConnection, Me
+from hex_assets.hex.models import RENEW_TOKEN_WITHIN_DAYS, DataConnection, Me
 from hex_assets.http import Retry
 from hex_assets.openmetadata import fqn
 from hex_assets.openmetadata.client import OpenMetadataClient
@@ -40,8 +40,6 @@ _ONE_MORE_TRY = Retry(attempts=2, backoff_seconds=0.5, longest_wait_seconds=60.0
 """For checks, at which somebody is waiting."""
 
 _WAREHOUSES = "workflowConfig.config.hexAssets.warehouses"
-_TOKEN_KINDS = {"hxtp_": "personal token", "hxtw_": "workspace token"}
-_RENEW_WITHIN_DAYS = 14
 _OLDEST_OPENMETADATA = (1, 6)
 _MASK = re.compile(r"\*+")
 
@@ -291,8 +289,16 @@ def _checks_of(name: str, look: Callable[[], Iterator[Check]]) -> list[Check]:
 
 def _check_hex(recipe: Recipe, now: datetime) -> Iterator[Check]:
     with open_hex(recipe, _ONE_MORE_TRY) as client:
-        newest = client.newest_edits(limit=1)
-        yield _about_token(recipe, _whoami(client), bool(newest), now)
+        unlisted = None
+        try:
+            newest = client.newest_edits(limit=1)
+        except PermissionMissing as error:
+            newest, unlisted = (), error
+        me, unasked = _whoami(client)
+        sees_none = unlisted is None and not newest
+        yield _about_token(recipe, client.token_kind, me, unasked, sees_none, now)
+        if unlisted is not None:
+            yield _refused("Hex projects", "failed", unlisted)
         reads: list[tuple[str, Callable[[], object], Literal["warning", "failed"]]] = [
             ("Hex data connections", client.data_connections, "failed"),
             ("Hex collections", client.collections, "warning"),
@@ -308,17 +314,25 @@ def _check_hex(recipe: Recipe, now: datetime) -> Iterator[Check]:
             yield from _checks_of(name, partial(_check_readable, name, read, if_refused))
 
 
-def _whoami(client: HexClient) -> Me:
-    """Whose token it is; all unknown where Hex does not say so to this token."""
+def _whoami(client: HexClient) -> tuple[Me, PermissionMissing | None]:
+    """Whose token it is; all unknown where Hex does not say so to this token, and why not."""
     try:
-        return client.me()
-    except (PermissionMissing, NotFound, ServerFailed):
-        return Me()
+        return client.me(), None
+    except PermissionMissing as error:
+        return Me(), error
+    except (NotFound, ServerFailed):
+        return Me(), None
 
 
-def _about_token(recipe: Recipe, me: Me, sees_projects: bool, now: datetime) -> Check:
-    prefix = recipe.hex.token.get_secret_value()[:5]
-    found = [_TOKEN_KINDS.get(prefix, "token of an unknown kind")]
+def _about_token(
+    recipe: Recipe,
+    kind: str,
+    me: Me,
+    unasked: PermissionMissing | None,
+    sees_none: bool,
+    now: datetime,
+) -> Check:
+    found = ["token of an unknown kind" if kind == "unknown" else f"{kind} token"]
     advice = []
     if me.org and me.org.id:
         found.append(f"organization {me.org.id}")
@@ -328,9 +342,12 @@ def _about_token(recipe: Recipe, me: Me, sees_projects: bool, now: datetime) -> 
     if me.token and me.token.exp is not None:
         days = math.floor((me.token.exp - now.timestamp()) / 86_400)
         found.append(f"expires in {days} days")
-        if days < _RENEW_WITHIN_DAYS:
+        if days < RENEW_TOKEN_WITHIN_DAYS:
             advice.append("Make a new token in Hex before this one expires.")
-    if not sees_projects:
+    if unasked is not None:
+        found.append("expiry unknown")
+        advice.append(unasked.hint)
+    if sees_none:
         found.append("sees no project")
         advice.append("Use a workspace token, or the token of a user who may see the projects.")
     return Check("Hex", "warning" if advice else "ok", ", ".join(found), " ".join(advice))
@@ -342,8 +359,7 @@ def _check_readable(
     try:
         read()
     except PermissionMissing as error:
-        advice, error.hint = error.hint, ""
-        yield Check(name, if_refused, str(error), advice)
+        yield _refused(name, if_refused, error)
         return
     except NotFound:
         # The project has gone since it was listed, yet the token may ask.
@@ -353,6 +369,11 @@ def _check_readable(
         if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise
     yield Check(name, "ok", "readable")
+
+
+def _refused(name: str, status: Literal["warning", "failed"], error: PermissionMissing) -> Check:
+    advice, error.hint = error.hint, ""
+    return Check(name, status, str(error), advice)
 
 
 def _check_openmetadata(recipe: Recipe) -> Iterator[Check]:

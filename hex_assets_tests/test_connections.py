@@ -180,7 +180,8 @@ def test_a_token_that_expires_soon_is_told(servers: Servers, days_left: float, s
         ("Cells: Read", "Hex cells", "failed", "their lineage"),
         ("Collections: Read", "Hex collections", "warning", "no descriptions"),
         ("Projects: Read queried tables", "Hex queried tables", "warning", "is no evidence"),
-        ("Users: Read", "Hex", "ok", ""),
+        ("Users: Read", "Hex", "warning", "nobody knows when the token expires"),
+        ("Projects: Read", "Hex projects", "failed", "nothing can be read"),
     ],
 )
 def test_every_missing_scope_is_named_with_its_cost(
@@ -192,23 +193,27 @@ def test_every_missing_scope_is_named_with_its_cost(
     checks = found(servers.recipe(hexOrgId="abc"))
     assert checks[name].status == status
     assert cost in checks[name].advice
-    if cost:
+    assert "Give the token the scope" in checks[name].advice
+    if name != "Hex":
         assert "HTTP 403" in checks[name].found
-        assert "Give the token the scope" in checks[name].advice
     others = [one for one in checks.values() if one.name not in (name, "Hex")]
     assert {one.status for one in others} == {"ok"}
 
 
-def test_all_missing_scopes_are_told_at_once(servers: Servers) -> None:
-    servers.hex_state.put_workspace(replace(servers.workspace, scopes=("Projects: Read",)))
+@pytest.mark.parametrize(
+    ("scopes", "projects"),
+    [
+        (("Projects: Read",), {"Hex cells", "Hex queried tables"}),
+        ((), {"Hex projects"}),
+    ],
+    ids=["projects only", "none"],
+)
+def test_all_missing_scopes_are_told_at_once(
+    servers: Servers, scopes: tuple[str, ...], projects: set[str]
+) -> None:
+    servers.hex_state.put_workspace(replace(servers.workspace, scopes=scopes))
     bad = {one.name for one in check_connections(servers.recipe(), lambda: NOW) if one.advice}
-    assert bad == {
-        "Hex",
-        "Hex data connections",
-        "Hex collections",
-        "Hex cells",
-        "Hex queried tables",
-    }
+    assert bad == {"Hex", "Hex data connections", "Hex collections", *projects}
 
 
 def test_without_enterprise_and_exports_a_run_lacks_something(servers: Servers) -> None:
@@ -326,6 +331,20 @@ def test_clients_are_made_as_the_recipe_says(servers: Servers) -> None:
         assert hex_client.requests_sent == 3
     with open_openmetadata(servers.recipe()) as catalog:
         assert catalog.check() == "2.0.7"
+
+
+def test_whoever_uses_a_token_counts_against_one_limit(servers: Servers) -> None:
+    token = "hxtw_used_by_this_test_only"
+    servers.hex_state.put_workspace(replace(servers.workspace, token=token))
+    run, sensor = (servers.recipe(token=token, requestsPerMinute=limit) for limit in (30, 40))
+    with open_hex(run) as reading, open_hex(sensor) as looking:
+        before = looking.requests_left
+        reading.data_connections()
+        looking.newest_edits(limit=1)
+        assert looking.requests_left == reading.requests_left == before - 1
+        for _ in range(before - 1):
+            reading.data_connections()
+        assert looking.requests_left == 0
 
 
 def test_readers_are_made_as_the_recipe_says(servers: Servers) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from upath import UPath
 
-from benchmarks.lineage.corpus import load, score
+from benchmarks.lineage.corpus import Statement, own_statements, tpc_statements
+from benchmarks.lineage.engines import ENGINES, EngineUnavailable, foreign_answers, our_answers
+from benchmarks.lineage.exactness import HEAD, Score, score
 from benchmarks.lineage.workload import WINDOW, Log, catalog
 from hex_assets.lineage.edges import build_edges
 from hex_assets.lineage.parse_store import ParseStore
@@ -28,10 +30,9 @@ def main() -> None:
     if options.measure:
         _measure(options.executions, options.shapes, options.processes, Path(options.measure))
         return
-    if options.corpus.is_dir():
-        _exactness(options.corpus, options.show_wrong)
-    else:
-        print(f"no corpus in {options.corpus}; name one with --corpus\n")
+    _exactness(_corpora(options.corpus), options.engines, options.show_wrong)
+    if options.engines:
+        return
     print(
         "| texts | executions | shapes | reading s | parsing and linking s | executions/s ", end=""
     )
@@ -46,16 +47,36 @@ def main() -> None:
             print(_row(name, json.loads(done.stdout)), flush=True)
 
 
-def _exactness(corpus: Path, show_wrong: bool) -> None:
-    statements, schemas = load(corpus)
-    print("| engine | tables exact | columns exact | column recall / precision ", end="")
-    print("| ms mean / median |\n|---|---:|---:|---:|---:|")
-    for name, with_schema in (("hex-assets", True), ("hex-assets, no schema", False)):
-        found = score(statements, schemas, with_schema)
-        print(found.row(name), flush=True)
-        if show_wrong:
-            print("\n".join(found.wrong), file=sys.stderr)
+def _corpora(folder: Path) -> dict[str, list[Statement]]:
+    corpora = {"own": own_statements()}
+    if folder.is_dir():
+        corpora["TPC"] = list(tpc_statements(folder))
+    else:
+        print(f"no TPC corpus in {folder}; name one with --corpus\n")
+    return corpora
+
+
+def _exactness(corpora: dict[str, list[Statement]], with_engines: bool, show_wrong: bool) -> None:
+    print(HEAD)
+    for corpus, statements in corpora.items():
+        ours = score(statements, our_answers(statements))
+        _tell(corpus, "hex-assets", ours, show_wrong)
+        without = score(statements, our_answers(statements, with_columns=False))
+        _tell(corpus, "hex-assets, no columns in the catalog", without, False)
+        for engine in ENGINES if with_engines else ():
+            try:
+                found = score(statements, foreign_answers(engine, statements))
+            except EngineUnavailable as error:
+                print(f"| {corpus} | {engine.name} | {error} | | | | |", flush=True)
+            else:
+                _tell(corpus, engine.name, found, show_wrong)
     print()
+
+
+def _tell(corpus: str, engine: str, found: Score, show_wrong: bool) -> None:
+    print(found.row(corpus, engine), flush=True)
+    if show_wrong:
+        print("\n".join(f"{engine}: {name}" for name in found.wrong), file=sys.stderr)
 
 
 def _row(name: str, found: dict[str, float]) -> str:
@@ -100,7 +121,10 @@ def _measure(executions: int, shapes: int, processes: int, folder: Path) -> None
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.lineage", description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=_CORPUS, help="folder of the corpus")
+    parser.add_argument("--corpus", type=Path, default=_CORPUS, help="folder of the TPC corpus")
+    parser.add_argument(
+        "--engines", action="store_true", help="compare exactness with other engines', no speed"
+    )
     parser.add_argument("--show-wrong", action="store_true", help="name what was not exact")
     parser.add_argument("--executions", type=int, default=100_000)
     parser.add_argument("--shapes", type=int, default=2_000)

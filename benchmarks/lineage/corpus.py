@@ -1,103 +1,143 @@
-"""Exactness on a corpus of queries with known answers."""
+"""SQL with a catalog and the truth about what it reads.
+
+Our own corpus is ``statements/*.yaml``, a file per dialect. Each query says what it reads: table to
+usage to columns, a column without usage as ``unused``. ``unresolved`` lists reasons, ``inferred``
+tables whose names the session does not complete, ``named_as`` how the text names a table otherwise
+than the catalog, and ``also_named`` what it names besides: information schemas, tables it writes.
+
+TPC-H and TPC-DS come from a folder that is not part of this repository: ``*.jsonl``, per line ``id,
+dialect, db, schema, sql, tables, columns, catalog``, and ``*_schemas.json``, catalog to table to
+column to type.
+"""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
 from typing import Any
 
-from hex_assets.lineage.names import session_of
-from hex_assets.lineage.parse import Reference, parse
+import yaml
+
+from hex_assets.lineage.queries import USAGES
+
+_FOLDER = Path(__file__).parent / "statements"
+_UNUSED = "unused"
 
 
-@dataclass
-class Score:
-    """What one engine made of the corpus.
+@dataclass(frozen=True)
+class Statement:
+    """A text and the truth about it.
 
     Attributes:
-        statements: how many.
-        tables: those whose tables are exactly the true ones.
-        columns: those whose columns are.
-        found, wanted, right: columns found, true ones, and those in both.
-        milliseconds: of each statement.
-        wrong: ids of the statements whose tables or columns are not exact.
+        name: what it shows, unique within its dialect.
+        dialect: sqlglot's name of the dialect.
+        sql: one or more statements.
+        database, schema: the session; None where it has none.
+        catalog: ``database.schema.table`` to the names of its columns.
+        reads: table of the catalog to column to its usages.
+        inferred: tables among ``reads`` that are not told by name and session alone.
+        unresolved: why other references are not linked, sorted.
+        named_as: table among ``reads`` to how the text names it, where that differs.
+        also_named: other tables that the text names, which an engine may tell or not.
     """
 
-    statements: int = 0
-    tables: int = 0
-    columns: int = 0
-    found: int = 0
-    wanted: int = 0
-    right: int = 0
-    milliseconds: list[float] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    name: str
+    dialect: str
+    sql: str
+    database: str | None
+    schema: str | None
+    catalog: Mapping[str, tuple[str, ...]]
+    reads: Mapping[str, Mapping[str, frozenset[str]]]
+    inferred: frozenset[str]
+    unresolved: tuple[str, ...]
+    named_as: Mapping[str, str]
+    also_named: tuple[str, ...]
 
-    def row(self, engine: str) -> str:
-        return (
-            f"| {engine} | {self.tables}/{self.statements} | {self.columns}/{self.statements} "
-            f"| {self.right / max(1, self.wanted):.4f} / {self.right / max(1, self.found):.4f} "
-            f"| {mean(self.milliseconds):.2f} / {median(self.milliseconds):.2f} |"
-        )
+    @property
+    def id(self) -> str:
+        return f"{self.dialect}: {self.name}"
 
 
-def load(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Mapping[str, Sequence[str]]]]:
-    """Statements with their answers, and per catalog the columns of its tables.
+def own_statements() -> list[Statement]:
+    """Our own corpus, by dialect in the order of the files.
 
-    The folder holds ``*.jsonl`` (per line ``id, dialect, db, schema, sql, tables, columns,
-    catalog``) and ``*_schemas.json`` (catalog to table to column to type).
+    Raises:
+        ValueError: a query says that it uses a column that its catalog does not have, or names an
+            unknown usage.
     """
-    statements = []
-    for file in sorted(folder.glob("*.jsonl")):
-        with file.open(encoding="utf-8") as lines:
-            statements += [json.loads(line) for line in lines]
-    schemas: dict[str, Mapping[str, Sequence[str]]] = {}
+    found = []
+    for file in sorted(_FOLDER.glob("*.yaml")):
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        catalog = {name: tuple(columns.split()) for name, columns in document["catalog"].items()}
+        for query in document["queries"]:
+            session = query.get("session", document["session"])
+            found.append(
+                Statement(
+                    name=query["name"],
+                    dialect=document["dialect"],
+                    sql=query["sql"],
+                    database=session["database"],
+                    schema=session["schema"],
+                    catalog=catalog,
+                    reads={
+                        table: _usages(usages, catalog[table], f"{file.name}: {query['name']}")
+                        for table, usages in query["reads"].items()
+                    },
+                    inferred=frozenset(query.get("inferred", ())),
+                    unresolved=tuple(sorted(query.get("unresolved", ()))),
+                    named_as=query.get("named_as", {}),
+                    also_named=tuple(query.get("also_named", ())),
+                )
+            )
+    return found
+
+
+def tpc_statements(folder: Path) -> Iterator[Statement]:
+    """The corpus in a folder; it tells columns, not what they are used for."""
+    schemas: dict[str, dict[str, list[str]]] = {}
     for file in sorted(folder.glob("*_schemas.json")):
-        for name, tables in json.loads(file.read_text(encoding="utf-8")).items():
-            schemas[name] = {table: list(columns) for table, columns in tables.items()}
-    return statements, schemas
+        schemas |= json.loads(file.read_text(encoding="utf-8"))
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            case = json.loads(line)
+            # Snowflake stores names in upper case; Athena's catalog is no part of a name.
+            stored = str.upper if case["dialect"] == "snowflake" else str.lower
+            database = case["db"] if case["dialect"] != "athena" else None
+            place = f"{database or 'default'}.{case['schema']}"
+            columns: dict[str, dict[str, frozenset[str]]] = {
+                stored(f"{place}.{table}"): {} for table in case["tables"]
+            }
+            for table, column in case["columns"]:
+                columns[stored(f"{place}.{table}")][stored(column)] = frozenset()
+            yield Statement(
+                name=case["id"],
+                dialect=case["dialect"],
+                sql=case["sql"],
+                database=case["db"],
+                schema=case["schema"],
+                catalog={
+                    stored(f"{place}.{table}"): tuple(map(stored, names))
+                    for table, names in schemas[case["catalog"]].items()
+                },
+                reads=columns,
+                inferred=frozenset(),
+                unresolved=(),
+                named_as={},
+                also_named=(),
+            )
 
 
-def score(
-    statements: Sequence[Mapping[str, Any]],
-    schemas: Mapping[str, Mapping[str, Sequence[str]]],
-    with_schema: bool,
-) -> Score:
-    """Compare; the clock runs from text to columns."""
-    result = Score()
-    for case in statements:
-        columns_of = schemas[case["catalog"]] if with_schema else {}
-
-        def known(
-            reference: Reference, columns_of: Mapping[str, Sequence[str]] = columns_of
-        ) -> Sequence[str] | None:
-            return columns_of.get(reference.table.parts[-1].text.lower())
-
-        began = time.perf_counter()
-        session = session_of(case["dialect"], case["db"], case["schema"])
-        script = parse(case["sql"], case["dialect"])
-        references = script.references(session)
-        used, _ = script.columns(session, known)
-        result.milliseconds.append((time.perf_counter() - began) * 1000)
-        tables = {reference.table.parts[-1].text.lower() for reference in references.tables}
-        columns = {
-            (reference.table.parts[-1].text.lower(), column.lower())
-            for reference, names in used.items()
-            if isinstance(reference, Reference)
-            for column in names
-        }
-        wanted = {(table.lower(), column.lower()) for table, column in case["columns"]}
-        same_tables = tables == {table.lower() for table in case["tables"]}
-        same_columns = columns == wanted
-        result.statements += 1
-        result.tables += same_tables
-        result.columns += same_columns
-        result.found += len(columns)
-        result.wanted += len(wanted)
-        result.right += len(columns & wanted)
-        if not (same_tables and same_columns):
-            result.wrong.append(case["id"])
-    return result
+def _usages(
+    written: Mapping[str, Any], columns: tuple[str, ...], place: str
+) -> dict[str, frozenset[str]]:
+    by_column: dict[str, set[str]] = {}
+    for usage, names in written.items():
+        if usage not in (*USAGES, _UNUSED):
+            raise ValueError(f"{place}: {usage} is no usage")
+        for name in names.split():
+            if name not in columns:
+                raise ValueError(f"{place}: the table has no column {name}")
+            by_column.setdefault(name, set()).update({usage} - {_UNUSED})
+    return {name: frozenset(usages) for name, usages in by_column.items()}

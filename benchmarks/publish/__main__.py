@@ -23,6 +23,7 @@ from hex_assets.openmetadata.client import OpenMetadataClient
 from hex_assets.openmetadata.publish import Sources, publish
 from hex_assets.openmetadata.published import PublishedFiles
 from hex_assets.sandbox.catalog.app import create_catalog
+from hex_assets.sandbox.catalog.releases import OPENMETADATA_1_6, OPENMETADATA_2_0, Release
 from hex_assets.sandbox.catalog.seed import seed
 from hex_assets.sandbox.faults import FaultInjector
 from hex_assets.sandbox.server import serve
@@ -35,6 +36,7 @@ EDGES = 8_000
 TABLES = 400
 SIZES = (500, 2_000)
 SCHEMA = "snow.SHOP.PUBLIC"
+RELEASES = {one.version: one for one in (OPENMETADATA_2_0, OPENMETADATA_1_6)}
 
 
 class Latency:
@@ -99,11 +101,11 @@ def workspace(dashboards: int, changed: int, table_ids: Sequence[str]) -> Source
     )
 
 
-def measure(dashboards: int, folder: Path) -> None:
-    """Print the lines of one size."""
+def measure(dashboards: int, release: Release, folder: Path) -> None:
+    """Print the lines of one size, against one release of OpenMetadata."""
     database = folder / "catalog.sqlite"
     seed(database, catalogued())
-    faults = FaultInjector(create_catalog(database, jwt=JWT))
+    faults = FaultInjector(create_catalog(database, jwt=JWT, release=release))
     files = PublishedFiles(UPath(folder / "edges.parquet"), UPath(folder / "views.parquet"))
     by = recipe({"deletionGuardPercent": 100})
     with (
@@ -137,9 +139,9 @@ def measure(dashboards: int, folder: Path) -> None:
             written = frame.rows.filter(frame.rows["outcome"] == "done").height
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(
-                f"| {dashboards:,} | {name} | {frame.rows.height:,} | {written:,} "
-                f"| {len(faults.requests):,} | {len(faults.writes()):,} | {seconds:.1f} "
-                f"| {peak:.0f} |",
+                f"| {release.version} | {dashboards:,} | {name} | {frame.rows.height:,} "
+                f"| {written:,} | {len(faults.requests):,} | {len(faults.writes()):,} "
+                f"| {seconds:.1f} | {peak:.0f} |",
                 flush=True,
             )
 
@@ -148,12 +150,14 @@ def main() -> None:
     """Print a Markdown table; each size in a process of its own, for its peak of memory."""
     if len(sys.argv) > 1:
         with tempfile.TemporaryDirectory() as folder:
-            measure(int(sys.argv[1]), Path(folder))
+            measure(int(sys.argv[1]), RELEASES[sys.argv[2]], Path(folder))
         return
-    print("| dashboards | run | entities | written | requests | of them writes | seconds | MB |")
-    print("|---:|---|---:|---:|---:|---:|---:|---:|", flush=True)
-    for size in SIZES:
-        subprocess.run([sys.executable, "-m", "benchmarks.publish", str(size)], check=True)
+    print("| server | dashboards | run | entities | written | requests | of them writes ", end="")
+    print("| seconds | MB |\n|---|---:|---|---:|---:|---:|---:|---:|---:|", flush=True)
+    for version in RELEASES:
+        for size in SIZES:
+            command = [sys.executable, "-m", "benchmarks.publish", str(size), version]
+            subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -233,7 +233,11 @@ def hex_details(
             HEX_COVERAGE,
             read.coverage,
             ["project_id", "detail"],
-            {**_figures(read), "by_state": dg.MetadataValue.md(_states(read.coverage))},
+            {
+                **_figures(read),
+                "by_state": dg.MetadataValue.md(_states(read.coverage)),
+                "not_available": dg.MetadataValue.md(_lines(_not_available(read.coverage))),
+            },
         ),
     }
     for name, (schema, frame, key, metadata) in results.items():
@@ -247,9 +251,13 @@ def hex_details(
 
 
 def _figures(read: "HexDetails") -> dict[str, Any]:
+    left = read.progress.seconds_left
     return {
         "requests": read.requests,
-        "projects_read": read.read,
+        "projects_due": read.progress.total,
+        "projects_read": read.progress.done,
+        "requests_left_in_the_window": read.progress.requests_left,
+        **({} if left is None else {"minutes_left_estimated": left / 60}),
         "projects_changed": read.changed,
         "projects_read_in_turn": read.in_turn,
         "out_of_time": read.out_of_time,
@@ -260,6 +268,12 @@ def _figures(read: "HexDetails") -> dict[str, Any]:
 def _states(coverage: Frame) -> str:
     counts = coverage.rows.group_by("detail", "state").len().sort("detail", "state")
     return bars([(f"{detail}: {state}", count) for detail, state, count in counts.iter_rows()])
+
+
+def _not_available(coverage: Frame) -> tuple[str, ...]:
+    """What the token or the plan does not allow, with the scope to add and what it costs."""
+    refused = coverage.rows.filter(state="not available").select("detail", "problem").unique()
+    return tuple(f"{detail}: {problem}" for detail, problem in refused.sort("detail").iter_rows())
 
 
 def _lines(texts: tuple[str, ...]) -> str:

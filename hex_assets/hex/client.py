@@ -321,7 +321,7 @@ class HexClient:
     def runs(
         self, project_id: str, limit: int = _PAGE_SIZE, trigger: str = "ALL"
     ) -> tuple[tuple[Run, ...], tuple[str, ...]]:
-        """The latest runs of a project, newest first, in one request.
+        """The latest runs of a project, each once, newest first, in one request.
 
         Args:
             limit: 1 to 100.
@@ -344,7 +344,7 @@ class HexClient:
             raise self._api.unreadable(f"GET {path}", 200, "the body has no list of runs", during)
         resource = _Resource(path, "run", Run, HEX_API, "Read projects")
         runs, malformed = _parse(resource, values, "the first page")
-        return tuple(runs), tuple(malformed)
+        return tuple({run.key: run for run in runs}.values()), tuple(malformed)
 
     def export(self, project_id: str, version: Literal["latest", "draft"]) -> str:
         """The source of a project or component in Hex's file format, YAML.

@@ -12,7 +12,7 @@ import json
 import uuid
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -129,7 +129,7 @@ class StoredDetails:
 
 
 def _encoded(details: Iterable[Detail]) -> bytes:
-    lines = (json.dumps(asdict(detail), default=datetime.isoformat) for detail in details)
+    lines = (json.dumps(vars(detail), default=datetime.isoformat) for detail in details)
     return gzip.compress("\n".join(lines).encode(), compresslevel=3, mtime=0)
 
 

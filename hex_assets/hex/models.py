@@ -25,6 +25,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+RENEW_TOKEN_WITHIN_DAYS = 14
+"""A token that ends sooner is warned of."""
+
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 

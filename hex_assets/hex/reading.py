@@ -21,6 +21,7 @@ from hex_assets.errors import (
     RateLimited,
     RequestError,
     RequestRejected,
+    ServerFailed,
     TokenRejected,
 )
 from hex_assets.frames import (
@@ -82,7 +83,7 @@ class Progress:
         done: projects read.
         total: projects that are due.
         requests_left: that may be sent at once within Hex's limit.
-        seconds_left: estimate; None before the first project is done.
+        seconds_left: estimate for the rest; None before the first project is done.
     """
 
     done: int
@@ -98,7 +99,7 @@ class HexDetails:
     Attributes:
         changed: projects that were new or changed.
         in_turn: unchanged projects of the rotating slice.
-        read: projects read in this run.
+        progress: how far the reading came.
         requests: sent in this run.
         out_of_time: whether the time budget ended the reading.
         left_out: rows of queried tables and runs that were unreadable; Hex is known to send some.
@@ -111,7 +112,7 @@ class HexDetails:
     coverage: Frame
     changed: int
     in_turn: int
-    read: int
+    progress: Progress
     requests: int
     out_of_time: bool
     left_out: int
@@ -123,6 +124,7 @@ class _Refusals:
 
     exports_refused: int = 0
     exports_read: int = 0
+    cell_listings: PermissionMissing | None = None
     kinds: dict[Kind, str] = field(default_factory=dict)
     problems: dict[tuple[str, Kind], str] = field(default_factory=dict)
 
@@ -165,23 +167,29 @@ def read_details(
     """
     rows = projects.rows.to_dicts()
     plan = plan_reading(rows, stored.details, kinds, limits.refresh_in_runs, now())
-    reader = _DetailReader(client, connections, mask, limits.runs, now)
+    reader = _DetailReader(client, connections, mask, limits.runs, now, stored)
     started, sent_before = clock(), client.requests_sent
     done = in_a_row = 0
     out_of_time = False
+
+    def so_far(spent: float) -> Progress:
+        total = len(plan.due)
+        left = spent / done * (total - done) if done else None if total else 0.0
+        return Progress(done, total, client.requests_left, left)
+
     for due in plan.due:
         spent = clock() - started
         if limits.seconds is not None and spent >= limits.seconds:
             out_of_time = True
             break
-        left = spent / done * (len(plan.due) - done) if done else None
-        progress(Progress(done, len(plan.due), client.requests_left, left))
+        progress(so_far(spent))
         failure = _read_project(reader, due, stored)
         in_a_row = 0 if failure is None else in_a_row + 1
         if failure is not None and in_a_row >= _FAILURES_IN_A_ROW:
             raise failure
         done += 1
-    progress(Progress(done, len(plan.due), client.requests_left, None if out_of_time else 0.0))
+    reached = so_far(clock() - started)
+    progress(reached)
     if projects.complete:
         stored.keep(row["id"] for row in rows)
     else:
@@ -196,7 +204,7 @@ def read_details(
         coverage=frames.coverage(),
         changed=len(plan.changed),
         in_turn=len(plan.in_turn),
-        read=done,
+        progress=reached,
         requests=client.requests_sent - sent_before,
         out_of_time=out_of_time,
         left_out=frames.left_out(),
@@ -217,6 +225,10 @@ def _read_project(reader: _DetailReader, due: Due, stored: StoredDetails) -> Hex
         except (TokenRejected, ConnectionFailed, RateLimited):
             raise
         except PermissionMissing as error:
+            if kind == "cells" and not reader.refusals.no_exports:
+                # Other projects may still be exported.
+                reader.refusals.problems[key] = str(error)
+                continue
             reader.refusals.kinds[kind] = str(error)
             _log.info("%s are not read: %s", kind.replace("_", " "), error)
         except NotFound:
@@ -237,8 +249,10 @@ class _DetailReader:
         mask: Mask,
         runs: int,
         now: Callable[[], datetime],
+        stored: StoredDetails,
     ) -> None:
         self._client = client
+        self._stored = stored
         self._types = dict(connections.rows.select("id", "type").iter_rows())
         self._mask = mask
         self._runs = runs
@@ -256,14 +270,22 @@ class _DetailReader:
     def _cells(self, project: Mapping[str, Any], empty: Detail) -> Detail:
         project_id = project["id"]
         published = project["last_published_at"] is not None
-        notebook = self._exported(project_id, published)
+        mark = empty.mark
+        try:
+            notebook = self._exported(project_id, published)
+        except ServerFailed as error:
+            if (project_id, "cells") in self._stored.details:
+                raise
+            # Better a draft than nothing, but the next run is to try again.
+            self.refusals.problems[project_id, "cells"] = f"read as a draft: {error}"
+            notebook, mark = None, ""
         exported = notebook is not None
         if notebook is None:
-            listing = self._client.cells(project_id)
-            notebook = Notebook(tuple(map(_listed_cell, listing.items)), listing.malformed)
+            notebook = self._listed(project_id)
         version = "published" if exported and published else "draft"
         return replace(
             empty,
+            mark=mark,
             version=version,
             rows=tuple(
                 notebook_cell_row(project_id, cell, self._types, self._mask, version)
@@ -283,6 +305,16 @@ class _DetailReader:
             inlined=not exported,
         )
 
+    def _listed(self, project_id: str) -> Notebook:
+        if self.refusals.cell_listings is not None:
+            raise self.refusals.cell_listings
+        try:
+            listing = self._client.cells(project_id)
+        except PermissionMissing as error:
+            self.refusals.cell_listings = error
+            raise
+        return Notebook(tuple(map(_listed_cell, listing.items)), listing.malformed)
+
     def _exported(self, project_id: str, published: bool) -> Notebook | None:
         """The export, which tells more in as many requests; None where it cannot be had."""
         if self.refusals.no_exports:
@@ -293,7 +325,7 @@ class _DetailReader:
             self.refusals.exports_refused += 1
             _log.warning("Project %s is read as a draft: %s", project_id, error)
             return None
-        except (TokenRejected, ConnectionFailed, RateLimited, NotFound):
+        except (TokenRejected, ConnectionFailed, RateLimited, NotFound, ServerFailed):
             raise
         except RequestError as error:
             _log.warning("Project %s is read as a draft: %s", project_id, error)

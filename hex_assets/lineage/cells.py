@@ -255,7 +255,7 @@ class _Project:
             if reference in derived:
                 return derived[reference]
             found = resolved.get(reference)
-            return found.table.columns if found is not None else None
+            return found.columns if found is not None else None
 
         used, last = script.columns(session, known)
         output = last.result() if last is not None else None

@@ -370,7 +370,7 @@ class _Merging:
                 linked.misses.setdefault((written, answer.reason.value), answer.detail or None)
                 count += 1
         self.unresolved_by_scope.append(count)
-        used, _ = script.columns(session, lambda r: found[r].table.columns if r in found else None)
+        used, _ = script.columns(session, lambda r: found[r].columns if r in found else None)
         for origin, columns in used.items():
             if isinstance(origin, Reference) and origin in found:
                 table = found[origin].table

@@ -42,7 +42,7 @@ from hex_assets.lineage.reads import (
     steps_of,
 )
 from hex_assets.lineage.resolve import Reason
-from hex_assets.lineage.tolerant import tables_in
+from hex_assets.lineage.tolerant import name_made, tables_in
 
 MAX_CHARACTERS = 1_000_000
 """Longest text that is parsed by default; no warehouse in use accepts longer queries."""
@@ -305,6 +305,9 @@ _COPIES = frozenset({"CLONE", "COPY", "FROM"})
 
 _MASKED = "?"
 
+_FIRST_QUERY = 1
+"""Place of a statement's own query in its shape, where the statement is that query."""
+
 
 class _Text:
     """One text being taken apart."""
@@ -369,6 +372,8 @@ class _Text:
             use = _session_set(tokens, self.dialect)
             if use is not None:
                 return [use]
+        if word == "CREATE":
+            tokens = _without_data_clause(tokens)
         try:
             return self._trees(tokens)
         except (NotAStatement, SqlglotError):
@@ -419,6 +424,10 @@ class _Text:
                 return self._statement(tokens[start:])
         steps = self._queries(tokens)
         if steps is not None:
+            made = name_made(tokens) if word == "CREATE" else None
+            if made is not None:
+                shapes = sum(isinstance(step, Shape) for step in steps)
+                steps.append(Made(made, _FIRST_QUERY if shapes == 1 else None))
             return steps
         copies = {_word(token) for token in tokens} & _COPIES
         if word in _SELDOM_READ | _SCRIPTING or (word == "CREATE" and not copies):
@@ -446,6 +455,14 @@ def _statements(tokens: Sequence[Token]) -> Iterator[list[Token]]:
             statement = []
     if statement:
         yield statement
+
+
+def _without_data_clause(tokens: Sequence[Token]) -> Sequence[Token]:
+    """The statement without WITH [NO] DATA at its end, which sqlglot does not know everywhere."""
+    words = [_word(token) for token in tokens[-3:]]
+    if words[-2:] == ["WITH", "DATA"]:
+        return tokens[:-2]
+    return tokens[:-3] if words == ["WITH", "NO", "DATA"] else tokens
 
 
 def _word(token: Token) -> str:

@@ -746,6 +746,8 @@ class _Walk:
             called, names = names[0], names[1:]
         offset = item.args.get("offset")
         if isinstance(offset, exp.Identifier):
+            # The position comes after all that is unnested.
+            rows.outputs += [(name, slot, None, False) for name in names]
             rows.outputs.append((self._fold_column(offset), rows.slot(), None, False))
         if isinstance(item, exp.TableFromRows):
             self.table_from_rows(item, scope, slot)
@@ -791,6 +793,10 @@ class _Walk:
             if self.dialect != "tsql":
                 self._hidden(f"{this.name or '?'}")
             return Source(called, columns=names)
+        if isinstance(this, exp.Anonymous) and self.dialect == "clickhouse":
+            arguments = this.expressions[1:3]
+            if this.name.lower() in _CLUSTER_FUNCTIONS and _names_table(arguments):
+                return self._on_cluster(arguments, called, names)
         rows = self._draft(draft.place)
         slot = rows.others()
         rows.uses.append((Usage.JOIN, slot, False))
@@ -849,7 +855,7 @@ class _Walk:
             turned = [field.this for field in fields if isinstance(field.this, exp.Expr)]
             gone = {self._fold_column(n) for n in _columns_in([*pivot.expressions, *turned])}
             self._push(pivot.expressions, scope, inner.others())
-            self._push(turned, scope, inner.use(Usage.GROUP))
+            self._push([*turned, *_list(pivot, "group")], scope, inner.use(Usage.GROUP))
             listed = [item for field in fields for item in field.expressions]
             self._push([*listed, *_children(pivot, *_OF_PIVOT)], scope, inner.use(Usage.FILTER))
         inner.everything(*sorted(gone))
@@ -881,7 +887,13 @@ class _Walk:
         """Its pattern variables stand before columns, where tables are named elsewhere."""
         inner = self._draft(draft.parent)
         inner.sources, draft.sources = draft.sources, []
-        inner.everything()
+        if str(node.args.get("rows") or "").upper().startswith("ALL"):
+            inner.everything()
+        else:
+            for name in _columns_in(_list(node, "partition_by")):
+                slot = inner.slot()
+                slot.names.append((self._fold_column(name),))
+                inner.outputs.append((self._fold_column(name), slot, None, False))
         inner.rest = _Slot(inner.place, bare=True)
         self._push(_list(node, "measures"), scope, inner.rest)
         for key, usage in (
@@ -962,11 +974,8 @@ class _Walk:
 
     def _table_function(self, node: exp.Func, scope: _Scope, slot: _Slot) -> None:
         name = node.name.lower() if isinstance(node, exp.Anonymous) else ""
-        arguments = node.expressions
         if name in _SCANS_OF_OTHER_SYSTEMS.get(self.dialect, ()):
             self._other_system(name)
-        elif self.dialect == "clickhouse" and name in _CLUSTER_FUNCTIONS:
-            self._cluster(arguments[1:], scope, slot)
         elif self.dialect == "clickhouse" and name == "merge":
             self.found.append(
                 Unread(Reason.WILDCARD, "merge(...)", "the table function merge reads by a pattern")
@@ -980,6 +989,11 @@ class _Walk:
         if name == "table" and self.dialect in _TABLE_ARGUMENT and len(arguments) == 1:
             if isinstance(arguments[0], exp.Column):
                 self._column_as_table(arguments[0], scope, slot)
+                rows = self.drafts[slot.query]
+                if rows.rest is slot and slot.queries:
+                    # What the function gives is called like what it takes, if it passes it on.
+                    rows.sources.append(Source(query=slot.queries[-1]))
+                    rows.everything()
                 return
             called = arguments[0]
             while isinstance(called, exp.Dot):
@@ -999,23 +1013,26 @@ class _Walk:
         else:
             self._descend(node, scope, slot)
 
-    def _cluster(self, arguments: list[exp.Expr], scope: _Scope, slot: _Slot) -> None:
+    def _on_cluster(
+        self, arguments: list[exp.Expr], called: str | None, names: tuple[str, ...]
+    ) -> Source:
         """``cluster('c', db.t)`` and ``cluster('c', db, t)``: the table on all nodes."""
-        if len(arguments) > 1 and all(isinstance(a, exp.Column) for a in arguments[:2]):
-            parts = tuple(name_of(argument.this) for argument in arguments[:2])
-            self._whole(TableName(parts), slot)
-        elif arguments and isinstance(arguments[0], exp.Column):
-            self._column_as_table(arguments[0], scope, slot)
-        elif arguments and all(isinstance(a, exp.Literal) for a in arguments[:2]):
-            parts = tuple(Name(argument.name, quoted=True) for argument in arguments[:2])
-            if any(part.text in ("", _MASKED) for part in parts):
-                self._hidden("cluster(...)")
-            elif len(parts) == 1:
-                self._computed(arguments[0], scope, slot)
-            else:
-                self._whole(TableName(parts), slot)
-        else:
-            self._push(arguments, scope, slot)
+        first = arguments[0]
+        alike = [argument for argument in arguments if type(argument) is type(first)]
+        table: TableName | None = None
+        if isinstance(first, exp.Column):
+            columns = alike[:1] if len(first.parts) > 1 else alike
+            parts = (part for column in columns for part in column.parts)  # type: ignore[attr-defined]
+            table = TableName(tuple(name_of(part) for part in parts))
+        elif len(alike) == 1:
+            named = self._named_by(first)
+            table = table_name(named, self.dialect) if named is not None else None
+        elif all(argument.name not in ("", _MASKED) for argument in alike):
+            table = TableName(tuple(Name(argument.name, quoted=True) for argument in alike))
+        if table is None:
+            self._hidden("cluster(...)")
+            return Source(called, columns=names)
+        return self._named_source(table, called, names)
 
     def _whole(self, name: TableName, slot: _Slot) -> None:
         """A table that is read as a whole."""
@@ -1099,7 +1116,16 @@ class _Walk:
             if isinstance(then, exp.Update):
                 self._assign(then.expressions, scope, draft)
             elif isinstance(then, exp.Expr):
-                self._push(_children(then, "this"), scope, draft.use(Usage.OUTPUT))
+                slot = draft.use(Usage.OUTPUT)
+                values = _children(then, "this")
+                if isinstance(then, exp.Insert) and not values:
+                    if isinstance(then.this, exp.Tuple):
+                        # sqlglot takes values without a list of columns for that list.
+                        values = [then.this]
+                    else:
+                        # INSERT * and INSERT ROW
+                        slot.names.append(("*",))
+                self._push(values, scope, slot)
         self._push(_children(node, "with_", "this", "using", "on", "whens"), scope, slot)
 
     def update(self, node: exp.Expr, scope: _Scope, slot: _Slot) -> None:
@@ -1213,7 +1239,7 @@ _MASKED = "?"
 
 _NAME_OF_TABLE = ("this", "db", "catalog", "alias", "hints", "only", "partition")
 
-_OF_PIVOT = ("expressions", "fields", "alias", "columns")
+_OF_PIVOT = ("expressions", "fields", "group", "alias", "columns")
 
 _ORDERS = frozenset({"order", "sort", "cluster", "distribute"})
 
@@ -1359,6 +1385,11 @@ def _columns_in(nodes: Iterable[exp.Expr]) -> Iterator[exp.Expr]:
         for column in node.find_all(exp.Column):
             if isinstance(column.this, exp.Identifier):
                 yield column.this
+
+
+def _names_table(arguments: Sequence[exp.Expr]) -> bool:
+    """Whether the first of them is a name or a string rather than a query or a function."""
+    return isinstance(next(iter(arguments), None), exp.Column | exp.Literal)
 
 
 def _tables(node: exp.Expr) -> Iterator[exp.Expr]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from hex_assets.lineage.columns import Derived
 from hex_assets.lineage.names import (
     Folding,
     Name,
@@ -97,10 +98,22 @@ class CatalogTable:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The table that a reference names."""
+    """The table that a reference names.
+
+    Attributes:
+        table: the table.
+        resolution: how sure that is.
+        metadata: whether the reference names a table that tells about this one.
+    """
 
     table: CatalogTable
     resolution: Resolution
+    metadata: bool = False
+
+    @property
+    def columns(self) -> Sequence[str] | Derived:
+        """What can be read by that name; none of the table's columns if it tells about it."""
+        return Derived(()) if self.metadata else self.table.columns
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,9 @@ _DEFAULT_CATALOGS = {
     "databricks": frozenset({"hive_metastore", "spark_catalog"}),
 }
 """Catalogs whose tables OpenMetadata may file below a database of another name."""
+
+_NAMELESS_DATABASE = "default"
+"""What OpenMetadata calls the database of a service that was given none."""
 
 _HAS_METADATA_TABLES = frozenset({"athena", "presto", "trino"})
 """``"t$partitions"`` and its like tell about the table ``t`` (Trino, Iceberg connector)."""
@@ -272,8 +288,11 @@ class _Search:
             database = self._of_session(session.database, stored)
         else:
             database = "awsdatacatalog" if self.dialect == "athena" else None
-        if database in defaults and database not in databases and len(databases) == 1:
-            return None, True
+        if database in defaults and database not in databases:
+            if len(databases) == 1:
+                return None, True
+            if _NAMELESS_DATABASE in databases:
+                return _NAMELESS_DATABASE, False
         return database, False
 
     def answer(self) -> Resolved | Unresolved:
@@ -288,7 +307,9 @@ class _Search:
             base, sign, _ = self.table.text.partition("$")
             if base and sign:
                 self.table = Name(base, self.table.quoted)
-                return self._look_up()
+                answer = self._look_up()
+                if isinstance(answer, Resolved):
+                    return replace(answer, metadata=True)
         return answer
 
     def _look_up(self) -> Resolved | Unresolved:

@@ -18,6 +18,9 @@ _TAKES_FROM = frozenset({"EXTRACT", "TRIM", "SUBSTRING", "OVERLAY", "POSITION"})
 _SIMILAR = frozenset({"DISTINCT", "DELETE"})
 """Words before a FROM that names no source."""
 
+_LONGEST_BEGINNING = 8
+"""``OR REPLACE GLOBAL TEMPORARY TABLE IF NOT EXISTS``"""
+
 
 def tables_in(tokens: Sequence[Token]) -> Iterator[TableName]:
     """Each mention of a table, in reading order."""
@@ -47,6 +50,19 @@ def tables_in(tokens: Sequence[Token]) -> Iterator[TableName]:
                 and (len(parts) > 1 or parts[0].text.lower() not in expressions)
             ):
                 yield TableName(tuple(parts))
+
+
+def name_made(tokens: Sequence[Token]) -> TableName | None:
+    """The table or view of a CREATE that is not understood, given what stands behind CREATE."""
+    words = [token.text.upper() for token in tokens[:_LONGEST_BEGINNING]]
+    kinds = [place for place, word in enumerate(words) if word in ("TABLE", "VIEW")]
+    if not kinds:
+        return None
+    start = kinds[0] + 1
+    if words[start : start + 3] == ["IF", "NOT", "EXISTS"]:
+        start += 3
+    parts, _ = _name(tokens, start)
+    return TableName(tuple(parts)) if parts else None
 
 
 def _name(tokens: Sequence[Token], start: int) -> tuple[list[Name], int]:

@@ -106,7 +106,12 @@ class HexAssetsSettings(Section):
         "on dashboards as custom properties of OpenMetadata. The token must be allowed to create "
         "them (Create on All).",
     )
-    concurrency: int = Field(default=4, ge=1, le=64, description="Requests under way at once.")
+    concurrency: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Requests to OpenMetadata under way at once; Hex is read one after another.",
+    )
 
     @field_validator("warehouses")
     @classmethod

@@ -501,9 +501,14 @@ def _export(request: Request, workspace: HexWorkspace) -> WireObject:
         raise HTTPException(400, "The body must name a projectId") from error
     if not workspace.exports_enabled:
         raise HTTPException(403, "Exports are not available to your organization")
+    numbered = isinstance(version, int) and not isinstance(version, bool) and version > 0
+    if not numbered and version not in ("draft", "latest"):
+        raise HTTPException(400, "version must be a positive integer, draft or latest")
     if version != "draft" and project["lastPublishedAt"] is None:
         raise HTTPException(400, "There is no such version")
     published = version != "draft"
+    used = _used_connections(workspace, project["id"])
+    own = {one["id"] for one in workspace.unlisted_connections}
     document = {
         "schemaVersion": 3,
         "meta": {
@@ -517,23 +522,33 @@ def _export(request: Request, workspace: HexWorkspace) -> WireObject:
             "status": project["status"],
             "hexType": project["type"],
         },
-        "projectAssets": {"dataConnections": [], "envVars": [], "secrets": []},
-        "sharedAssets": {"dataConnections": _used_connections(workspace, project["id"])},
+        "projectAssets": {
+            "dataConnections": [{"dataConnectionId": one} for one in used if one in own],
+            "envVars": [],
+            "secrets": [],
+        },
+        "sharedAssets": {
+            "dataConnections": [{"dataConnectionId": one} for one in used if one not in own]
+        },
         "cells": _exported_cells(workspace, project["id"], published),
         "appLayout": {"visibleMetadataFields": ["NAME"], "fullWidth": False, "tabs": []},
         "sharedFilters": [],
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    for one in (*workspace.data_connections, *workspace.unlisted_connections):
+        # Hex names connections in comments only, which a parser does not see.
+        text = text.replace(f"dataConnectionId: {one['id']}\n", _commented(one))
     return {"filename": f"{project['title']}.yaml", "content": f"# Hex project\n{text}"}
 
 
-def _used_connections(workspace: HexWorkspace, project_id: str) -> list[WireObject]:
-    used = dict.fromkeys(
-        cell["dataConnectionId"]
-        for cell in workspace.cells.get(project_id, ())
-        if cell["dataConnectionId"] is not None
-    )
-    return [{"dataConnectionId": one} for one in used]
+def _commented(connection: WireObject) -> str:
+    return f"dataConnectionId: {connection['id']} # {connection['name']}\n"
+
+
+def _used_connections(workspace: HexWorkspace, project_id: str) -> list[str]:
+    cells = workspace.cells.get(project_id, ())
+    used = (cell["dataConnectionId"] for cell in cells)
+    return list(dict.fromkeys(one for one in used if one is not None))
 
 
 def _exported_cells(workspace: HexWorkspace, project_id: str, published: bool) -> list[WireObject]:

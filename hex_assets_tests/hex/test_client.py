@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import time
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -246,6 +247,22 @@ def test_a_429_waits_as_long_as_the_server_asks(
     with fake.client() as client:
         assert len(client.projects().items) == 2
     assert fake.clock.sleeps == [pytest.approx(wait)]
+
+
+@pytest.mark.parametrize("skew", [-7200, 7200], ids=["ours is behind", "ours is ahead"])
+@pytest.mark.parametrize("header", ["Retry-After", "RateLimit-Reset"])
+def test_an_instant_of_hexs_clock_is_waited_for_by_hexs_clock(
+    header: str, skew: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = 1_800_000_000
+    monkeypatch.setattr(time, "time", lambda: theirs + skew)
+    instant = formatdate(theirs + 20, usegmt=True) if header == "Retry-After" else str(theirs + 20)
+    sent = {"Date": formatdate(theirs, usegmt=True), header: instant}
+    fake = FakeHex(projects=[project(1), project(2)], page_size=1)
+    fake.faults = [on_page(2, lambda: httpx.Response(429, headers=sent), times=1)]
+    with fake.client() as client:
+        assert len(client.projects().items) == 2
+    assert fake.clock.sleeps == [20.0]
 
 
 def test_a_429_without_end_says_what_to_do() -> None:

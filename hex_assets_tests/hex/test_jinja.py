@@ -92,6 +92,66 @@ def test_nothing_raises_and_no_name_is_invented(source: str) -> None:
         assert "jinja_1" not in neutral.names
 
 
+VALUES = st.sampled_from(
+    [
+        "1",
+        "'text'",
+        "{{ value }}",
+        "{{ form.value | default('it''s') }}",
+        "'{{ value }}'",
+        "{{ value | int + 1 }}",
+        "{% if flag %}1{% else %}{{ value }}{% endif %}",
+        "{% raw %}'{{ as written }}'{% endraw %}",
+    ]
+)
+CONDITIONS = st.one_of(
+    VALUES.map("a = {}".format),
+    VALUES.map("a between 1 and {}".format),
+    st.just("a in {{ values | array }}"),
+    st.just("a in ({% for v in values %}{{ v }}{% if not loop.last %}, {% endif %}{% endfor %})"),
+    st.just("{{ condition | sqlsafe }}"),
+    st.just("{{ column | sqlsafe }} > 1"),
+)
+BUILT = st.sampled_from(["{{ t }}", "s.{{ t }}", "{{ s }}.t", "{{ t | sqlsafe }}", "t_{{ t }}"])
+TABLES = st.sampled_from(["t1", "s.t2", "(select a from t3) sub"])
+ENDS = st.sampled_from(
+    [
+        "",
+        " order by a {{ direction | sqlsafe }}",
+        " {# a comment #} limit 10",
+        " {% if flag %}limit 10{% endif %}",
+        " limit {{ value }}",
+    ]
+)
+TABLE_OF = {"t1": {"t1"}, "s.t2": {"s.t2"}, "(select a from t3) sub": {"t3"}}
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> tuple[str, set[str]]:
+    """A query that is sound but for its Jinja, and the tables that it names without Jinja."""
+    table = draw(TABLES)
+    built = draw(st.one_of(st.none(), BUILT))
+    join = "" if built is None else f" join {built} b on b.x = {draw(VALUES)}"
+    value, condition, end = draw(VALUES), draw(CONDITIONS), draw(ENDS)
+    return f"select {value} as v from {table}{join} where {condition}{end}", TABLE_OF[table]
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(queries())
+def test_sound_sql_stays_sound_keeps_its_tables_and_reports_what_jinja_builds(
+    query: tuple[str, set[str]],
+) -> None:
+    source, written = query
+    neutral = neutralise(source, "snowflake")
+    found = table_references(neutral.sql, "snowflake")
+    assert not found.unread, (source, neutral.sql, found.unread)
+    made = tables(neutral.sql)
+    assert written <= made
+    built = {name.lower() for name in neutral.names}
+    for name in made - written:
+        assert any(part in built for part in name.split(".")), (source, neutral)
+
+
 @settings(deadline=None, derandomize=True)
 @given(st.text())
 def test_any_text(source: str) -> None:

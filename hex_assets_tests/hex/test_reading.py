@@ -18,7 +18,15 @@ from hex_assets.errors import TokenRejected
 from hex_assets.hex.details import StoredDetails
 from hex_assets.hex.reader import data_connections_frame, read_projects
 from hex_assets.hex.reading import HexDetails, Progress, ReadingLimits, read_details
-from hex_assets_tests.hex.fake_hex import FakeHex, connection, newer_error, project, uuid_of
+from hex_assets_tests.hex.fake_hex import (
+    FakeHex,
+    Fault,
+    connection,
+    newer_error,
+    project,
+    sql_cell,
+    uuid_of,
+)
 
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
 
@@ -143,7 +151,8 @@ def test_the_most_viewed_comes_first_and_time_ends_the_run(folder: UPath) -> Non
     ticks: Iterator[float] = iter(range(0, 1000, 10))
     cut = read(fake, folder, clock=lambda: next(ticks), limits=ReadingLimits(seconds=15))
     assert cut.out_of_time
-    assert cut.read == 1
+    assert (cut.progress.done, cut.progress.total) == (1, 3)
+    assert cut.progress.seconds_left == 60
     assert cut.cells.rows["project_id"].unique().to_list() == [uuid_of(3)]
     assert cut.cells.gaps == ("cells of 2 projects are never read: the time budget ended first",)
     assert states(cut) == ["current", "never read"]
@@ -270,6 +279,120 @@ def test_without_enterprise_one_refusal_settles_it(folder: UPath) -> None:
     assert states(details) == ["current", "not available"]
 
 
+def coverage_of(details: HexDetails, number: int, kind: str) -> dict[str, Any]:
+    (row,) = details.coverage.rows.filter(project_id=uuid_of(number), detail=kind).to_dicts()
+    return row
+
+
+def answering(part: str, response: httpx.Response, number: int = 1) -> Fault:
+    """Requests whose path ends so, about this project, are answered this way."""
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        about = f"{request.url}{request.content!r}"
+        return response if request.url.path.endswith(part) and uuid_of(number) in about else None
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "problem", "complete", "asked"),
+    [
+        (422, "current", None, True, 3),
+        (404, "never read", "vanished before it was read", False, 3),
+        (403, "not available", "'Projects: Read queried tables'", True, 1),
+        (500, "never read", "HTTP 500", False, 5),
+    ],
+)
+def test_queried_tables_that_are_refused(
+    folder: UPath, status: int, state: str, problem: str | None, complete: bool, asked: int
+) -> None:
+    fake = workspace(3)
+    fake.faults.append(answering("/queriedTables", newer_error(status, "no")))
+    details = read(fake, folder)
+    row = coverage_of(details, 1, "queried_tables")
+    assert row["state"] == state
+    assert (row["problem"] is None) if problem is None else (problem in row["problem"])
+    assert details.queried_tables.complete is complete
+    assert sum("queriedTables" in one.url.path for one in fake.requests) == asked
+    # The other details of the same project are read.
+    assert coverage_of(details, 1, "runs")["state"] == "current"
+
+
+@pytest.mark.parametrize("part", ["/queriedTables", "/runs"])
+@pytest.mark.parametrize(
+    "body", ['{"values": [{"dataConn', '{"runs": [{"runId"', "", "[]", '{"values": null}']
+)
+def test_an_answer_cut_short_is_a_gap_and_is_read_by_the_next_run(
+    folder: UPath, part: str, body: str
+) -> None:
+    fake = workspace(3)
+    answers = {"content-type": "application/json"}
+    fault = answering(part, httpx.Response(200, text=body, headers=answers), number=2)
+    fake.faults.append(fault)
+    details = read(fake, folder)
+    kind = "runs" if part == "/runs" else "queried_tables"
+    assert coverage_of(details, 2, kind)["state"] == "never read"
+    assert states(details) == ["current", "never read"]
+    fake.faults.remove(fault)
+    again = read(fake, folder)
+    assert len(fake.requests) == 1
+    assert states(again) == ["current"]
+
+
+def test_one_refused_export_and_no_cells_scope_leave_the_other_projects_exported(
+    folder: UPath,
+) -> None:
+    fake = workspace(3)
+    del fake.exports[uuid_of(1)]  # type: ignore[attr-defined]
+    fake.faults.append(lambda r: newer_error(403, "no") if r.url.path.endswith("/cells") else None)
+    details = read(fake, folder)
+    assert details.cells.rows["project_id"].unique().sort().to_list() == [uuid_of(2), uuid_of(3)]
+    assert "'Cells read'" in coverage_of(details, 1, "cells")["problem"]
+    assert sum(one.url.path.endswith("/cells") for one in fake.requests) == 1
+
+
+def test_an_export_that_fails_for_now_is_a_draft_until_the_next_run(folder: UPath) -> None:
+    fake = workspace(2)
+    fake.cells = {uuid_of(1): [sql_cell(1)]}
+    fault = answering("/export", newer_error(500, "no"))
+    fake.faults.append(fault)
+    first = read(fake, folder)
+    row = coverage_of(first, 1, "cells")
+    assert (row["state"], row["version"]) == ("stale", "draft")
+    assert "read as a draft: Hex POST /projects/export: HTTP 500" in first.cells.gaps[0]
+    fake.faults.remove(fault)
+    second = read(fake, folder)
+    assert len(fake.requests) == 1
+    assert coverage_of(second, 1, "cells")["version"] == "published"
+    assert second.cells.complete
+    # What was read as published is not given up for a draft.
+    fake.faults.append(fault)
+    fake.projects[0] = project(1, lastEditedAt="2026-10-31T00:00:00.000Z")
+    third = read(fake, folder)
+    assert third.cells.rows.equals(second.cells.rows)
+    assert coverage_of(third, 1, "cells")["state"] == "stale"
+
+
+def test_ids_in_capitals_are_the_same_project_connection_and_component(folder: UPath) -> None:
+    fake = workspace(1)
+    fake.projects = [project(1, id=uuid_of(1).upper()), project(9, type="COMPONENT")]
+    fake.connections = [connection(1, id=uuid_of(0xC001).upper())]
+    importing = {"cellType": "COMPONENT_IMPORT", "cellId": uuid_of(8).upper()}
+    importing["config"] = {"component": {"id": uuid_of(9).upper(), "version": 1}}  # type: ignore[assignment]
+    query = sql(7, "select 1", dataConnectionId=uuid_of(0xC001).upper())
+    fake.exports = {uuid_of(1): exported(query, importing), uuid_of(9): exported()}
+    table = {"dataConnectionId": uuid_of(0xC001).upper(), "tableName": "Core.T"}
+    fake.queried_tables = {uuid_of(1): [table, {**table, "dataConnectionId": uuid_of(0xC001)}]}
+    details = read(fake, folder)
+    assert set(details.cells.rows["project_id"]) == {uuid_of(1)}
+    assert set(details.cells.rows["data_connection_id"].drop_nulls()) == {uuid_of(0xC001)}
+    assert details.component_imports.rows["component_id"].to_list() == [uuid_of(9)]
+    # The name of a table keeps its case, in which it may be quoted.
+    assert details.queried_tables.rows.rows() == [(uuid_of(1), uuid_of(0xC001), "Core.T")]
+    read(fake, folder)
+    assert fake.requests == []
+
+
 def test_an_export_tells_sections_components_and_dataframes(folder: UPath) -> None:
     fake = workspace(1)
     component = {"cellType": "COMPONENT_IMPORT", "cellId": uuid_of(8).upper()}
@@ -288,6 +411,14 @@ def test_an_export_tells_sections_components_and_dataframes(folder: UPath) -> No
     assert rows[uuid_of(8)]["component_id"] == uuid_of(9)
     assert set(details.cells.rows["version"]) == {"published"}
     assert details.component_imports.rows.rows() == [(uuid_of(1), uuid_of(9), uuid_of(8), "3")]
+
+
+def test_a_run_that_is_sent_twice_counts_once(folder: UPath) -> None:
+    fake = workspace(1)
+    twice = [run_of(1, "ERRORED"), run_of(2, "COMPLETED"), run_of(2, "COMPLETED")]
+    fake.runs = {uuid_of(1): [*twice, run_of(1, "ERRORED", runId=uuid_of(0xD001).upper())]}
+    (row,) = read(fake, folder).runs.rows.to_dicts()
+    assert (row["runs"], row["success_rate"]) == (2, 0.5)
 
 
 def test_runs_are_summed_up_per_trigger(folder: UPath) -> None:

@@ -123,6 +123,21 @@ def test_snowflake(name: str, session: str, tables: str, expected: str) -> None:
         ("athena", "db.t", "", "s.default.db.t", "exact s.default.db.t"),
         ("athena", "t", "awsdatacatalog.db", "s.default.db.t", "exact s.default.db.t"),
         ("athena", '"AwsDataCatalog"."db"."t"', "", "s.lake.db.t", "exact s.lake.db.t"),
+        (
+            "athena",
+            "awsdatacatalog.db.t",
+            "",
+            "s.default.db.t s.dynamo.db.t",
+            "exact s.default.db.t",
+        ),
+        (
+            "athena",
+            "db.t",
+            "AwsDataCatalog",
+            "s.default.db.t s.dynamo.db.t",
+            "exact s.default.db.t",
+        ),
+        ("athena", "awsdatacatalog.db.t", "", "s.lake.db.t s.dynamo.db.t", "not in the catalog"),
         ("athena", "other.db.t", "", "s.default.db.t", "not in the catalog"),
         # Two levels: OpenMetadata's database is whatever the service was given
         ("clickhouse", "db.t", "", "s.default.db.t", "exact s.default.db.t"),

@@ -93,6 +93,35 @@ def test_a_bad_export_request_is_refused_in_the_newer_shape(api: httpx.Client, b
     assert set(answer.json()) == {"code", "message", "issues"}
 
 
+@pytest.mark.parametrize("version", ["newest", "1", 0, -1, True, None, 1.5, []])
+def test_a_version_is_a_positive_integer_draft_or_latest(
+    api: httpx.Client, growth: HexWorkspace, version: Any
+) -> None:
+    asked = {"projectId": published(growth)[0]["id"], "version": version}
+    assert api.post("/projects/export", json=asked).status_code == 400
+
+
+def test_an_export_tells_connections_of_the_project_from_shared_ones_and_names_them_in_comments(
+    api: httpx.Client, growth: HexWorkspace
+) -> None:
+    names = {one["id"]: one["name"] for one in growth.data_connections}
+    own = {one["id"] for one in growth.unlisted_connections}
+    seen: set[str] = set()
+    for project in growth.projects:
+        content = api.post("/projects/export", json={"projectId": project["id"]}).json()["content"]
+        assets = yaml.safe_load(content)
+        shared, its_own = (
+            {one["dataConnectionId"] for one in assets[part]["dataConnections"]}
+            for part in ("sharedAssets", "projectAssets")
+        )
+        assert its_own <= own
+        assert not shared & own
+        for known in shared & set(names):
+            assert f"dataConnectionId: {known} # {names[known]}\n" in content
+        seen |= its_own
+    assert seen == own
+
+
 def test_exports_of_unpublished_projects_and_switched_off_exports(growth: HexWorkspace) -> None:
     state = HexState([growth])
     with connected(growth.token, state) as api:

@@ -15,7 +15,13 @@ from typing import NoReturn
 import pytest
 
 
-def python_of(name: str, packages: Sequence[str], *, dependencies: bool = True) -> Path:
+def python_of(
+    name: str,
+    packages: Sequence[str],
+    *,
+    dependencies: bool = True,
+    overrides: Sequence[str] = (),
+) -> Path:
     """The interpreter of an environment, which is made once and kept.
 
     ``HEX_ASSETS_TEST_CACHE`` says where; by default the user's cache folder.
@@ -24,6 +30,10 @@ def python_of(name: str, packages: Sequence[str], *, dependencies: bool = True) 
         name: tells the versions apart.
         packages: requirements, pinned.
         dependencies: install what the packages need, too.
+        overrides: requirements that count instead of what packages ask for.
+
+    Raises:
+        subprocess.CalledProcessError: it cannot be installed; ``stderr`` says why.
     """
     cache = os.environ.get("HEX_ASSETS_TEST_CACHE")
     root = Path(cache) if cache else Path.home() / ".cache" / "hex-assets-tests"
@@ -39,6 +49,10 @@ def python_of(name: str, packages: Sequence[str], *, dependencies: bool = True) 
         draft = Path(folder) / "venv"
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(draft)])
         options = [] if dependencies else ["--no-deps"]
+        if overrides:
+            file = Path(folder) / "overrides.txt"
+            file.write_text("\n".join(overrides), encoding="utf-8")
+            options += ["--overrides", str(file)]
         install = [uv, "pip", "install", "--quiet", "--python", str(draft / "bin" / "python")]
         _run([*install, *options, *packages])
         try:
