@@ -1,5 +1,6 @@
 """Asset checks: is the data complete, and does it look as it should?"""
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
 import dagster as dg
@@ -24,25 +25,34 @@ _DISAGREEMENT_SHARE = 0.2
 """More disagreements than this per edge are drift: of the parser, a reader, or stale cells."""
 
 
-def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetChecksDefinition]:
-    """One check per asset, each evaluated per workspace."""
+def build_checks(
+    workspaces: dg.PartitionsDefinition[str], keys: Mapping[str, dg.AssetKey]
+) -> list[dg.AssetChecksDefinition]:
+    """At least one check per asset, each evaluated per workspace.
 
-    @dg.asset_check(asset="hex_projects", partitions_def=workspaces)
+    Args:
+        keys: of the assets that there are, by name; what looks at others is left out.
+    """
+
+    def key(name: str) -> dg.AssetKey:
+        return keys.get(name, dg.AssetKey(name))
+
+    @dg.asset_check(asset=key("hex_projects"), partitions_def=workspaces)
     def hex_projects_complete(hex_projects: Frame) -> dg.AssetCheckResult:
         """The listing was read to its end, every item was readable, and there is at least one."""
         return _complete(hex_projects, "projects or components")
 
-    @dg.asset_check(asset="hex_data_connections", partitions_def=workspaces)
+    @dg.asset_check(asset=key("hex_data_connections"), partitions_def=workspaces)
     def hex_data_connections_complete(hex_data_connections: Frame) -> dg.AssetCheckResult:
         """The listing was read to its end, and there is at least one connection."""
         return _complete(hex_data_connections, "data connections")
 
-    @dg.asset_check(asset="hex_cells", partitions_def=workspaces)
+    @dg.asset_check(asset=key("hex_cells"), partitions_def=workspaces)
     def hex_cells_complete(hex_cells: Frame) -> dg.AssetCheckResult:
         """The cells of every project could be read."""
         return _complete(hex_cells, "cells")
 
-    @dg.asset_check(asset="hex_workspace", partitions_def=workspaces)
+    @dg.asset_check(asset=key("hex_workspace"), partitions_def=workspaces)
     def hex_token_lasts(hex_workspace: Frame) -> dg.AssetCheckResult:
         """The token lives for another fortnight and was not found to lack a scope."""
         (row,) = hex_workspace.rows.to_dicts()
@@ -61,7 +71,7 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
             description="; ".join(words),
         )
 
-    @dg.asset_check(asset="hex_coverage", partitions_def=workspaces)
+    @dg.asset_check(asset=key("hex_coverage"), partitions_def=workspaces)
     def hex_details_current(hex_coverage: Frame) -> dg.AssetCheckResult:
         """What was read of every project is current: no cells, tables or runs are outdated."""
         states = dict(hex_coverage.rows.group_by("state").len().iter_rows())
@@ -78,22 +88,22 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
             },
         )
 
-    @dg.asset_check(asset="hex_component_imports", partitions_def=workspaces)
+    @dg.asset_check(asset=key("hex_component_imports"), partitions_def=workspaces)
     def hex_component_imports_complete(hex_component_imports: Frame) -> dg.AssetCheckResult:
         """The imports of every project could be read."""
         return _complete(hex_component_imports, "imports", empty_is_fine=True)
 
-    @dg.asset_check(asset="hex_queried_tables", partitions_def=workspaces)
+    @dg.asset_check(asset=key("hex_queried_tables"), partitions_def=workspaces)
     def hex_queried_tables_complete(hex_queried_tables: Frame) -> dg.AssetCheckResult:
         """Every project was asked for its queried tables, where the plan has them."""
         return _complete(hex_queried_tables, "queried tables", empty_is_fine=True)
 
     @dg.asset_check(
-        asset="hex_runs",
+        asset=key("hex_runs"),
         partitions_def=workspaces,
         additional_ins={
-            "hex_projects": dg.AssetIn("hex_projects"),
-            "hex_coverage": dg.AssetIn("hex_coverage"),
+            "hex_projects": dg.AssetIn(key("hex_projects")),
+            "hex_coverage": dg.AssetIn(key("hex_coverage")),
         },
     )
     def hex_schedules_healthy(
@@ -132,14 +142,14 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
             },
         )
 
-    @dg.asset_check(asset="warehouse_query_history", partitions_def=workspaces)
+    @dg.asset_check(asset=key("warehouse_query_history"), partitions_def=workspaces)
     def warehouse_query_history_complete(
         warehouse_query_history: Frame,
     ) -> dg.AssetCheckResult:
         """Every warehouse answered for the whole window, and Hex ran something in it."""
         return _complete(warehouse_query_history, "statements signed by Hex")
 
-    @dg.asset_check(asset="warehouse_query_history", partitions_def=workspaces)
+    @dg.asset_check(asset=key("warehouse_query_history"), partitions_def=workspaces)
     def warehouse_query_history_recent(warehouse_query_history: Frame) -> dg.AssetCheckResult:
         """The newest execution of each warehouse is of the last days."""
         newest = warehouse_query_history.rows.group_by("service").agg(pl.col("last_seen").max())
@@ -162,17 +172,17 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
             metadata={"hours_since_newest": max(hours.values(), default=0.0)},
         )
 
-    @dg.asset_check(asset="catalog_tables", partitions_def=workspaces)
+    @dg.asset_check(asset=key("catalog_tables"), partitions_def=workspaces)
     def catalog_tables_present(catalog_tables: Frame) -> dg.AssetCheckResult:
         """OpenMetadata has tables within the recipe's prefixes; without them nothing resolves."""
         return _complete(catalog_tables, "tables within dbServicePrefixes")
 
     @dg.asset_check(
-        asset="lineage_edges",
+        asset=key("lineage_edges"),
         partitions_def=workspaces,
         additional_ins={
-            "warehouse_query_history": dg.AssetIn("warehouse_query_history"),
-            "hex_cells": dg.AssetIn("hex_cells"),
+            "warehouse_query_history": dg.AssetIn(key("warehouse_query_history")),
+            "hex_cells": dg.AssetIn(key("hex_cells")),
         },
     )
     def lineage_coverage(
@@ -198,9 +208,9 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         )
 
     @dg.asset_check(
-        asset="unresolved_references",
+        asset=key("unresolved_references"),
         partitions_def=workspaces,
-        additional_ins={"lineage_edges": dg.AssetIn("lineage_edges")},
+        additional_ins={"lineage_edges": dg.AssetIn(key("lineage_edges"))},
     )
     def unresolved_references_few(
         unresolved_references: Frame, lineage_edges: Frame
@@ -217,9 +227,9 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         )
 
     @dg.asset_check(
-        asset="evidence_disagreements",
+        asset=key("evidence_disagreements"),
         partitions_def=workspaces,
-        additional_ins={"lineage_edges": dg.AssetIn("lineage_edges")},
+        additional_ins={"lineage_edges": dg.AssetIn(key("lineage_edges"))},
     )
     def evidence_disagreements_few(
         evidence_disagreements: Frame, lineage_edges: Frame
@@ -237,9 +247,9 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         )
 
     @dg.asset_check(
-        asset="openmetadata_entities",
+        asset=key("openmetadata_entities"),
         partitions_def=workspaces,
-        additional_ins={"hex_projects": dg.AssetIn("hex_projects")},
+        additional_ins={"hex_projects": dg.AssetIn(key("hex_projects"))},
     )
     def openmetadata_entities_published(
         openmetadata_entities: Frame, hex_projects: Frame
@@ -262,7 +272,7 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
             },
         )
 
-    return [
+    checks = [
         hex_projects_complete,
         hex_data_connections_complete,
         hex_cells_complete,
@@ -279,6 +289,8 @@ def build_checks(workspaces: dg.PartitionsDefinition[str]) -> list[dg.AssetCheck
         evidence_disagreements_few,
         openmetadata_entities_published,
     ]
+    present = set(keys.values())
+    return [check for check in checks if check.check_key.asset_key in present]
 
 
 def _complete(frame: Frame, of_what: str, *, empty_is_fine: bool = False) -> dg.AssetCheckResult:

@@ -32,6 +32,10 @@ _DAGSTER_YAML = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
 run_queue: {dequeue_interval_seconds: 1}
+concurrency:
+  runs:
+    tag_concurrency_limits:
+      - {key: dagster/partition, value: {applyLimitPerUniqueValue: true}, limit: 1}
 """
 
 

@@ -1,6 +1,6 @@
 """What an asset tells Dagster: failures that say what to do, progress, readable metadata."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -13,6 +13,9 @@ import polars as pl
 from hex_assets.errors import HexAssetsError
 from hex_assets.frames import Frame
 
+STEP_RETRIES = 2
+"""The clients have retried each request by then; this outlives an outage of some minutes."""
+
 _ROWS_SHOWN = 15
 _GAPS_SHOWN = 10
 _BAR_WIDTH = 20
@@ -20,12 +23,36 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def failures() -> Iterator[None]:
-    """Turn our errors into Dagster failures; only a transient one is retried by the run."""
+def failures(context: dg.AssetExecutionContext, retry_seconds: int) -> Iterator[None]:
+    """Turn our errors into what Dagster does next: see ``step_failure``.
+
+    Anything else is a mistake in this package, passes, and is not retried.
+    """
     try:
         yield
     except HexAssetsError as error:
-        raise dg.Failure(str(error), allow_retries=error.transient) from error
+        raise step_failure(context, retry_seconds, error) from error
+
+
+def step_failure(
+    context: dg.AssetExecutionContext,
+    retry_seconds: int,
+    error: HexAssetsError,
+    metadata: Mapping[str, Any] | None = None,
+) -> dg.RetryRequested | dg.Failure:
+    """A request to try the step again if the error is transient, else its failure.
+
+    A retry policy of the asset would do the same to errors that no retry can mend.
+
+    Args:
+        retry_seconds: wait before the first retry; the second waits twice as long.
+        metadata: shown beside the failure.
+    """
+    if error.transient and context.retry_number < STEP_RETRIES:
+        wait = retry_seconds * (context.retry_number + 1)
+        context.log.warning(f"{error} Trying again in {wait} s.")
+        return dg.RetryRequested(STEP_RETRIES, wait)
+    return dg.Failure(str(error), metadata=metadata, allow_retries=False)
 
 
 def log_progress(

@@ -25,6 +25,10 @@ class LocationSettings:
         rate_limits: ``HEX_ASSETS_RATE_LIMITS``: folder on a local disk in which all processes of
             the machine count the requests they send to Hex; empty for one of the user's below
             the system's folder for temporary files.
+        retry_seconds: ``HEX_ASSETS_RETRY_SECONDS``: before a step that failed for a transient
+            reason is tried again.
+        projects_in_graph: ``HEX_ASSETS_PROJECTS_IN_GRAPH``: ``true`` to show each published Hex
+            project as an external asset.
     """
 
     recipes: str = ""
@@ -33,6 +37,8 @@ class LocationSettings:
     sensor_seconds: int = 120
     report_url: str = ""
     rate_limits: str = ""
+    retry_seconds: int = 60
+    projects_in_graph: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LocationSettings:
@@ -41,14 +47,20 @@ class LocationSettings:
         Raises:
             RecipeError: a number is none.
         """
-        seconds = environ.get("HEX_ASSETS_SENSOR_SECONDS") or str(cls.sensor_seconds)
-        if not seconds.isdecimal():
-            raise RecipeError("HEX_ASSETS_SENSOR_SECONDS is not a whole number of seconds.")
+
+        def seconds(variable: str, default: int) -> int:
+            value = environ.get(variable) or str(default)
+            if not value.isdecimal():
+                raise RecipeError(f"{variable} is not a whole number of seconds.")
+            return int(value)
+
         return cls(
             recipes=environ.get("HEX_ASSETS_RECIPES") or cls.recipes,
             storage=environ.get("HEX_ASSETS_STORAGE") or cls.storage,
             schedule=environ.get("HEX_ASSETS_SCHEDULE") or cls.schedule,
-            sensor_seconds=int(seconds),
+            sensor_seconds=seconds("HEX_ASSETS_SENSOR_SECONDS", cls.sensor_seconds),
             report_url=environ.get("HEX_ASSETS_REPORT_URL") or cls.report_url,
             rate_limits=environ.get("HEX_ASSETS_RATE_LIMITS") or cls.rate_limits,
+            retry_seconds=seconds("HEX_ASSETS_RETRY_SECONDS", cls.retry_seconds),
+            projects_in_graph=environ.get("HEX_ASSETS_PROJECTS_IN_GRAPH", "").lower() == "true",
         )

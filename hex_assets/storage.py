@@ -45,6 +45,10 @@ class FrameIOManager(dg.UPathIOManager):
 
     extension = ".parquet"
 
+    def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
+        """The same place whatever prefix the asset keys have, where ``StoredFrames`` looks too."""
+        return UPath(context.asset_key.path[-1])
+
     def dump_to_path(self, context: dg.OutputContext, obj: Frame, path: UPath) -> None:
         wanted = context.asset_key.path[-1]
         if obj.schema.name != wanted:

@@ -130,7 +130,8 @@ def running_location(
 ) -> Iterator[Location]:
     """A sandbox in the folder, with retries that do not wait, and settings that point at it."""
     with run_sandbox(folder / "sandbox", world, now=now, release=release) as sandbox:
-        location = Location(sandbox, LocationSettings(str(sandbox.recipes), str(folder / "frames")))
+        settings = LocationSettings(str(sandbox.recipes), str(folder / "frames"), retry_seconds=0)
+        location = Location(sandbox, settings)
         for file in sandbox.recipes.glob("*.yaml"):
             location.edit_recipe(
                 file.stem,
@@ -141,10 +142,11 @@ def running_location(
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _rate_limits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Requests of tests are counted apart from those of the machine's user."""
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Requests of tests are counted apart from those of the machine's user; no retry waits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEX_ASSETS_RATE_LIMITS", str(tmp_path_factory.mktemp("rate_limits")))
+        patch.setenv("HEX_ASSETS_RETRY_SECONDS", "0")
         yield
 
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import cast
 
 import dagster as dg
 import pytest
 
-from hex_assets.automation import JOB_NAME, build_schedule, changed_hex_projects
+from hex_assets.automation import (
+    JOB_NAME,
+    HexAutomation,
+    build_schedule,
+    build_sensor,
+    changed_hex_projects,
+)
+from hex_assets.definitions import build_definitions
 from hex_assets.errors import TokenRejected
 from hex_assets.resources import Recipes
+from hex_assets.runs import WorkspaceRun, run_workspace
 from hex_assets.sandbox.faults import Fault
+from hex_assets.settings import LocationSettings
 from hex_assets_tests.conftest import Location
 
 GROWTH, FINANCE = "hex_growth", "hex_finance"
@@ -25,7 +36,7 @@ def tick(
 ) -> tuple[list[dg.RunRequest], str | None, str]:
     """Evaluate the sensor once; returns its requests, new cursor and skip message."""
     with dg.build_sensor_context(cursor=cursor, instance=instance) as context:
-        result = changed_hex_projects(context, recipes=Recipes(path=location.settings.recipes))
+        result = changed_hex_projects(context, hex_recipes=Recipes(path=location.settings.recipes))
     assert isinstance(result, dg.SensorResult)
     skipped = result.skip_reason.skip_message if result.skip_reason else None
     return list(result.run_requests or ()), result.cursor, skipped or ""
@@ -110,10 +121,132 @@ def test_when_no_workspace_answers_the_tick_fails(location: Location) -> None:
 
 
 def test_the_schedule_requests_one_run_per_workspace(location: Location) -> None:
-    schedule = build_schedule("0 5 * * *")
+    schedule = build_schedule(HexAutomation())
     moment = datetime(2026, 11, 24, 5, tzinfo=timezone.utc)
     with dg.build_schedule_context(scheduled_execution_time=moment) as context:
-        evaluated = schedule(context, recipes=Recipes(path=location.settings.recipes))
+        evaluated = schedule(context, hex_recipes=Recipes(path=location.settings.recipes))
     requests = list(cast("Iterator[dg.RunRequest]", evaluated))
     assert {request.partition_key for request in requests} == {FINANCE, GROWTH}
     assert len({request.run_key for request in requests}) == 2
+
+
+def test_runs_say_who_requested_them(location: Location) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        _, cursor, _ = tick(location, None, instance)
+        edit_a_project(location)
+        (request,), _, _ = tick(location, cursor, instance)
+    assert request.tags["hex_assets/workspace"] == GROWTH
+    assert request.tags["hex_assets/requested_by"] == "change in Hex"
+
+
+def test_a_publication_requests_a_run(location: Location) -> None:
+    state = location.sandbox.hex_state
+    newest = max(state.workspace(GROWTH).projects, key=lambda one: str(one["lastEditedAt"]))
+    with dg.DagsterInstance.ephemeral() as instance:
+        _, cursor, _ = tick(location, None, instance)
+        state.change_project(GROWTH, newest["id"], lastPublishedAt=LATER)
+        requests, _, _ = tick(location, cursor, instance)
+    assert [request.partition_key for request in requests] == [GROWTH]
+
+
+def test_what_is_turned_on_starts_turned_on() -> None:
+    automation = HexAutomation(turned_on=True)
+    assert build_schedule(automation).default_status is dg.DefaultScheduleStatus.RUNNING
+    assert build_sensor(automation).default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_freshness_warns_before_it_fails() -> None:
+    policy = HexAutomation(fresh_within_hours=10).freshness_policy
+    assert policy == dg.FreshnessPolicy.time_window(
+        warn_window=timedelta(hours=10), fail_window=timedelta(hours=20)
+    )
+    assert HexAutomation(fresh_within_hours=None).freshness_policy is None
+
+
+def listings(location: Location) -> int:
+    """How often the projects of a workspace were asked for."""
+    return sum(line.startswith("GET /api/v1/projects?") for line in hex_requests(location))
+
+
+def hex_requests(location: Location) -> list[str]:
+    return location.sandbox.hex_faults.requests
+
+
+def run_projects(location: Location, instance: dg.DagsterInstance) -> WorkspaceRun:
+    assets = ["hex_workspace", "hex_projects"]
+    return run_workspace(
+        location.settings, FINANCE, instance, lambda kind, text: None, assets=assets
+    )
+
+
+def test_a_transient_error_is_retried_by_the_step(location: Location) -> None:
+    # One more than the client's own attempts.
+    fault = Fault(r"GET /api/v1/projects\?", status=503, times=3)
+    location.sandbox.hex_faults.faults.append(fault)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = run_projects(location, instance)
+        (stats,) = instance.get_run_step_stats(run.run_id, ["hex_projects"])
+    assert run.succeeded
+    assert stats.attempts == 2
+
+
+def test_an_outage_fails_the_step_in_the_end_with_our_words(location: Location) -> None:
+    fault = Fault(r"GET /api/v1/projects\?", status=503, times=None)
+    location.sandbox.hex_faults.faults.append(fault)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = run_projects(location, instance)
+    assert "HTTP 503" in run.failures["hex_projects"]
+    assert listings(location) == 2 * 3
+
+
+def test_a_refusal_is_not_retried(location: Location) -> None:
+    location.sandbox.hex_faults.faults.append(
+        Fault(r"GET /api/v1/projects\?", status=403, times=None)
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = run_projects(location, instance)
+    assert "HTTP 403" in run.failures["hex_projects"]
+    assert listings(location) == 1
+
+
+def test_a_back_fill_runs_each_workspace_alone(location: Location) -> None:
+    """One run per partition, of which one fails and leaves the other as it should be."""
+    definitions = build_definitions(location.settings)
+    job = definitions.resolve_job_def(JOB_NAME)
+    location.edit_recipe(FINANCE, "source.serviceConnection.config.token", "hxtp_wrong")
+    with dg.DagsterInstance.ephemeral() as instance:
+        for workspace in Recipes(path=location.settings.recipes).workspaces():
+            job.execute_in_process(partition_key=workspace, instance=instance, raise_on_error=False)
+        done = {
+            spec.key.path[-1]: instance.get_materialized_partitions(spec.key)
+            for spec in definitions.resolve_all_asset_specs()
+        }
+    assert done.pop("catalog_tables") == {GROWTH, FINANCE}
+    assert set(map(frozenset, done.values())) == {frozenset({GROWTH})}
+    backfills = {node.backfill_policy for node in definitions.resolve_asset_graph().asset_nodes}
+    assert backfills == {None}
+
+
+def test_runs_of_one_workspace_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the configuration of this checkout says; each pool has its limit too."""
+    shutil.copy(Path(__file__).parents[1] / "dagster.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        concurrency = instance.get_concurrency_config()
+        queue = concurrency.run_queue_config
+        assert queue is not None
+        assert queue.tag_concurrency_limits == [
+            {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        ]
+        assert concurrency.pool_config.default_pool_limit == 2
+
+
+def test_steps_stand_in_the_pool_of_the_system_they_ask() -> None:
+    graph = build_definitions(LocationSettings()).resolve_asset_graph()
+    pools = {node.key.path[-1]: node.pools for node in graph.asset_nodes}
+    assert pools["hex_projects"] == pools["hex_cells"] == {"hex_api"}
+    assert pools["warehouse_query_history"] == {"hex_warehouse"}
+    assert pools["openmetadata_entities"] == {"hex_openmetadata_api"}
+    assert pools["lineage_edges"] == set()

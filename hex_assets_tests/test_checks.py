@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from hex_assets.checks import build_checks
+from hex_assets.frame_files import SCHEMAS
 from hex_assets.frames import (
     EVIDENCE_DISAGREEMENTS,
     HEX_CELLS,
@@ -27,7 +28,10 @@ from hex_assets.frames import (
 )
 
 CHECKS = {
-    check.check_key.name: check for check in build_checks(dg.StaticPartitionsDefinition(["w"]))
+    check.check_key.name: check
+    for check in build_checks(
+        dg.StaticPartitionsDefinition(["w"]), {name: dg.AssetKey(name) for name in SCHEMAS}
+    )
 }
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 NOW = datetime.now(timezone.utc)

@@ -94,7 +94,7 @@ def test_the_cron_comes_from_the_environment() -> None:
 
 def test_without_recipes_the_job_says_that_it_is_a_demo() -> None:
     job = build_definitions(LocationSettings()).resolve_job_def(JOB_NAME)
-    assert "HEX_ASSETS_RECIPES is not set" in (job.description or "")
+    assert "Demo workspaces" in (job.description or "")
 
 
 def test_each_recipe_is_a_partition(location: Location) -> None:

@@ -1,9 +1,11 @@
 """Stage 1: what exists in Hex."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import polars as pl
 
 from hex_assets.connections import map_data_connections, open_hex
 from hex_assets.frames import (
@@ -17,6 +19,7 @@ from hex_assets.frames import (
     Frame,
     FrameSchema,
 )
+from hex_assets.hex.run_history import COMPLETED, UNDER_WAY
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -26,7 +29,7 @@ from hex_assets.reporting import (
     gaps_metadata,
     table,
 )
-from hex_assets.resources import Recipes
+from hex_assets.resources import FRAMES_IO, HEX_POOL, Recipes
 from hex_assets.storage import StoredFrames
 
 if TYPE_CHECKING:
@@ -37,15 +40,18 @@ _OWNERS = ["team:data-platform"]
 _SECONDS_BETWEEN_LINES = 30.0
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS)
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
 def hex_workspace(
-    context: dg.AssetExecutionContext, recipes: Recipes
+    context: dg.AssetExecutionContext, hex_recipes: Recipes
 ) -> dg.MaterializeResult[Frame]:
     """Whose token it is: kind, end, scopes it lacks, and the id of the organization for links."""
     from hex_assets.hex.client import LOST_WITHOUT
     from hex_assets.hex.reader import read_workspace
 
-    with failures(), open_hex(recipes.recipe(context.partition_key)) as client:
+    with (
+        failures(context, hex_recipes.retry_seconds),
+        open_hex(hex_recipes.recipe(context.partition_key)) as client,
+    ):
         frame = read_workspace(client)
     (row,) = frame.rows.to_dicts()
     return dg.MaterializeResult(
@@ -54,6 +60,7 @@ def hex_workspace(
             "hex": dg.MetadataValue.url(client.web_url),
             "token_kind": row["token_kind"],
             "token_expires_at": str(row["token_expires_at"] or "never, or unknown"),
+            **_days_left(row["token_expires_at"]),
             "missing_scopes": dg.MetadataValue.md(
                 _lines(tuple(f"{scope}: {LOST_WITHOUT[scope]}" for scope in row["missing_scopes"]))
             ),
@@ -61,9 +68,12 @@ def hex_workspace(
     )
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS)
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
 def hex_projects(
-    context: dg.AssetExecutionContext, recipes: Recipes, stored: StoredFrames, hex_workspace: Frame
+    context: dg.AssetExecutionContext,
+    hex_recipes: Recipes,
+    hex_frames: StoredFrames,
+    hex_workspace: Frame,
 ) -> dg.MaterializeResult[Frame]:
     """Every project and component of the Hex workspace, drafts, archived and trashed ones too.
 
@@ -73,16 +83,17 @@ def hex_projects(
     """
     from hex_assets.hex.reader import read_projects
 
-    recipe = recipes.recipe(context.partition_key)
+    recipe = hex_recipes.recipe(context.partition_key)
     org_id = recipe.hex_assets.hex_org_id or hex_workspace.rows["org_id"][0]
-    with failures(), open_hex(recipe) as client:
+    with failures(context, hex_recipes.retry_seconds), open_hex(recipe) as client:
         frame = read_projects(client, org_id)
-    change = change_since(stored.last(HEX_PROJECTS, context.partition_key), frame, ["id"])
+    change = change_since(hex_frames.last(HEX_PROJECTS, context.partition_key), frame, ["id"])
     return dg.MaterializeResult(
         value=frame,
         metadata={
             "hex": dg.MetadataValue.url(client.web_url),
             "requests": client.requests_sent,
+            **_project_counts(frame.rows),
             "by_type": dg.MetadataValue.md(bars(counted(frame.rows, "type"))),
             "by_status": dg.MetadataValue.md(bars(counted(frame.rows, "status"))),
             "new_projects": dg.MetadataValue.md(
@@ -94,9 +105,9 @@ def hex_projects(
     )
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS)
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
 def hex_data_connections(
-    context: dg.AssetExecutionContext, recipes: Recipes, stored: StoredFrames
+    context: dg.AssetExecutionContext, hex_recipes: Recipes, hex_frames: StoredFrames
 ) -> dg.MaterializeResult[Frame]:
     """The data connections of the workspace: default database and schema, and database service.
 
@@ -105,8 +116,8 @@ def hex_data_connections(
     """
     from hex_assets.hex.reader import data_connections_frame, read_data_connections
 
-    recipe = recipes.recipe(context.partition_key)
-    with failures():
+    recipe = hex_recipes.recipe(context.partition_key)
+    with failures(context, hex_recipes.retry_seconds):
         with open_hex(recipe) as client:
             listing = read_data_connections(client)
         mapped = map_data_connections(recipe, listing.items)
@@ -115,7 +126,9 @@ def hex_data_connections(
         context.log.warning(question)
     for key in mapped.unknown_keys:
         context.log.warning(f"hexAssets.dataConnections names {key}, which Hex does not list")
-    change = change_since(stored.last(HEX_DATA_CONNECTIONS, context.partition_key), frame, ["id"])
+    change = change_since(
+        hex_frames.last(HEX_DATA_CONNECTIONS, context.partition_key), frame, ["id"]
+    )
     return dg.MaterializeResult(
         value=frame,
         metadata={
@@ -139,6 +152,7 @@ def _out(description: str) -> dg.AssetOut:
         kinds={"hex"},
         owners=_OWNERS,
         is_required=False,
+        io_manager_key=FRAMES_IO,
     )
 
 
@@ -161,11 +175,12 @@ def _out(description: str) -> dg.AssetOut:
         ),
     },
     can_subset=True,
+    pool=HEX_POOL,
 )
 def hex_details(
     context: dg.AssetExecutionContext,
-    recipes: Recipes,
-    stored: StoredFrames,
+    hex_recipes: Recipes,
+    hex_frames: StoredFrames,
     hex_projects: Frame,
     hex_data_connections: Frame,
 ) -> Iterator[dg.MaterializeResult[Frame]]:
@@ -178,21 +193,24 @@ def hex_details(
     from hex_assets.hex.reading import ReadingLimits, read_details
     from hex_assets.warehouse.masking import mask_literals
 
-    settings = recipes.recipe(context.partition_key).hex_assets
-    selected = {key.path[-1] for key in context.selected_asset_keys}
+    settings = hex_recipes.recipe(context.partition_key).hex_assets
+    selected = context.op_execution_context.selected_output_names
     wanted = {
         "cells": {"hex_cells", "hex_component_imports"},
         "queried_tables": {"hex_queried_tables"},
         "runs": {"hex_runs"},
     }
     minutes = settings.read_minutes
-    with failures(), open_hex(recipes.recipe(context.partition_key)) as client:
+    with (
+        failures(context, hex_recipes.retry_seconds),
+        open_hex(hex_recipes.recipe(context.partition_key)) as client,
+    ):
         read = read_details(
             client,
             hex_projects,
             hex_data_connections,
             mask_literals,
-            StoredDetails(stored.folder("hex_details", context.partition_key)),
+            StoredDetails(hex_frames.folder("hex_details", context.partition_key)),
             kinds=[kind for kind in KINDS if wanted[kind] & selected],
             limits=ReadingLimits(
                 settings.refresh_in_runs,
@@ -227,7 +245,10 @@ def hex_details(
             HEX_RUNS,
             read.runs,
             ["project_id", "trigger"],
-            {"by_status": dg.MetadataValue.md(bars(counted(read.runs.rows, "status")))},
+            {
+                **_run_counts(read.runs.rows),
+                "by_status": dg.MetadataValue.md(bars(counted(read.runs.rows, "status"))),
+            },
         ),
         "hex_coverage": (
             HEX_COVERAGE,
@@ -235,6 +256,9 @@ def hex_details(
             ["project_id", "detail"],
             {
                 **_figures(read),
+                "details_outdated": int(
+                    read.coverage.rows["state"].is_in(["stale", "never read"]).sum()
+                ),
                 "by_state": dg.MetadataValue.md(_states(read.coverage)),
                 "not_available": dg.MetadataValue.md(_lines(_not_available(read.coverage))),
             },
@@ -242,12 +266,38 @@ def hex_details(
     }
     for name, (schema, frame, key, metadata) in results.items():
         if name in selected:
-            change = change_since(stored.last(schema, context.partition_key), frame, key)
+            change = change_since(hex_frames.last(schema, context.partition_key), frame, key)
             yield dg.MaterializeResult(
-                asset_key=name,
+                asset_key=context.asset_key_for_output(name),
                 value=frame,
                 metadata={**metadata, **change_metadata(change), **gaps_metadata(frame)},
             )
+
+
+def _days_left(expires: datetime | None) -> dict[str, int]:
+    return {} if expires is None else {"token_days": (expires - datetime.now(timezone.utc)).days}
+
+
+def _project_counts(projects: pl.DataFrame) -> dict[str, int]:
+    """Of what is neither archived nor in the trash; Dagster plots them over runs."""
+    alive = projects.filter(pl.col("archived_at").is_null() & pl.col("trashed_at").is_null())
+    component = alive["type"] == "COMPONENT"
+    published = ~component & alive["last_published_at"].is_not_null()
+    return {
+        "projects": int((~component).sum()),
+        "components": int(component.sum()),
+        "published_projects": int(published.sum()),
+        "archived_or_trashed": projects.height - alive.height,
+    }
+
+
+def _run_counts(runs: pl.DataFrame) -> dict[str, int]:
+    """Of the latest run of each project and trigger."""
+    completed = runs["status"] == COMPLETED
+    return {
+        "latest_runs_completed": int(completed.sum()),
+        "latest_runs_failed": int((~completed & ~runs["status"].is_in(UNDER_WAY)).sum()),
+    }
 
 
 def _figures(read: "HexDetails") -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from hex_assets.frames import (
+    EVIDENCE_DISAGREEMENTS,
     LINEAGE_EDGES,
     UNRESOLVED_REFERENCES,
     Frame,
@@ -22,7 +23,7 @@ from hex_assets.reporting import (
     report_metadata,
     table,
 )
-from hex_assets.resources import Recipes
+from hex_assets.resources import FRAMES_IO, Recipes
 from hex_assets.storage import StoredFrames
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def _out(description: str) -> dg.AssetOut:
         kinds={"python"},
         owners=["team:data-platform"],
         is_required=False,
+        io_manager_key=FRAMES_IO,
     )
 
 
@@ -59,8 +61,8 @@ def _out(description: str) -> dg.AssetOut:
 )
 def lineage(
     context: dg.AssetExecutionContext,
-    recipes: Recipes,
-    stored: StoredFrames,
+    hex_recipes: Recipes,
+    hex_frames: StoredFrames,
     warehouse_query_history: Frame,
     catalog_tables: Frame,
     hex_cells: Frame,
@@ -72,8 +74,9 @@ def lineage(
     from hex_assets.lineage.edges import build_edges
     from hex_assets.lineage.parse_store import ParseStore
 
-    recipe = recipes.recipe(context.partition_key)
-    with failures():
+    recipe = hex_recipes.recipe(context.partition_key)
+    selected = context.op_execution_context.selected_output_names
+    with failures(context, hex_recipes.retry_seconds):
         built = build_edges(
             warehouse_query_history,
             catalog_tables,
@@ -83,29 +86,39 @@ def lineage(
             connections=hex_data_connections,
             imports=hex_component_imports,
             queried_tables=hex_queried_tables,
-            store=ParseStore(stored.state_path("lineage", context.partition_key)),
+            store=ParseStore(hex_frames.state_path("lineage", context.partition_key)),
         )
-    if dg.AssetKey("lineage_edges") in context.selected_asset_keys:
+    if "lineage_edges" in selected:
         keep_sql = recipe.hex_assets.store_sql != "none"
-        last = stored.last(LINEAGE_EDGES, context.partition_key)
-        report = report_metadata(stored.report_url, context.partition_key)
-        yield _edges_result(built, last, keep_sql, report)
-    if dg.AssetKey("unresolved_references") in context.selected_asset_keys:
-        last = stored.last(UNRESOLVED_REFERENCES, context.partition_key)
-        yield _unresolved_result(built, last)
-    if dg.AssetKey("evidence_disagreements") in context.selected_asset_keys:
-        yield _disagreements_result(built)
+        last = hex_frames.last(LINEAGE_EDGES, context.partition_key)
+        report = report_metadata(hex_frames.report_url, context.partition_key)
+        key = context.asset_key_for_output("lineage_edges")
+        yield _edges_result(key, built, last, keep_sql, report)
+    if "unresolved_references" in selected:
+        last = hex_frames.last(UNRESOLVED_REFERENCES, context.partition_key)
+        key = context.asset_key_for_output("unresolved_references")
+        yield _unresolved_result(key, built, last)
+    if "evidence_disagreements" in selected:
+        last = hex_frames.last(EVIDENCE_DISAGREEMENTS, context.partition_key)
+        key = context.asset_key_for_output("evidence_disagreements")
+        yield _disagreements_result(key, built, last)
 
 
 def _edges_result(
-    built: "Lineage", last: Frame | None, keep_sql: bool, report: Mapping[str, Any]
+    key: dg.AssetKey,
+    built: "Lineage",
+    last: Frame | None,
+    keep_sql: bool,
+    report: Mapping[str, Any],
 ) -> dg.MaterializeResult[Frame]:
     edges = built.edges.rows
     if not keep_sql:
         edges = edges.with_columns(sql=pl.lit(None, pl.String))
     frame = LINEAGE_EDGES.frame(edges, built.edges.gaps)
+    change = change_since(last, frame, ["project_id", "cell_id", "table_fqn"])
+    changed = ["table_fqn", "project_id", "cell_id", "evidence", "resolution"]
     return dg.MaterializeResult(
-        asset_key="lineage_edges",
+        asset_key=key,
         value=frame,
         metadata={
             "projects": edges["project_id"].n_unique(),
@@ -115,21 +128,26 @@ def _edges_result(
             "statements_parsed": built.figures.statements,
             "statements_not_parsed": built.figures.unparsed,
             "most_read_tables": dg.MetadataValue.md(bars(_readers(edges))),
-            **change_metadata(change_since(last, frame, ["project_id", "cell_id", "table_fqn"])),
+            "new_edges": dg.MetadataValue.md(table(change.added, changed)),
+            "lost_edges": dg.MetadataValue.md(table(change.removed, changed)),
+            **change_metadata(change),
             **gaps_metadata(frame),
             **report,
         },
     )
 
 
-def _unresolved_result(built: "Lineage", last: Frame | None) -> dg.MaterializeResult[Frame]:
+def _unresolved_result(
+    key: dg.AssetKey, built: "Lineage", last: Frame | None
+) -> dg.MaterializeResult[Frame]:
     unresolved = built.unresolved.rows
     by_use = unresolved.sort("executions", descending=True)
     change = change_since(last, built.unresolved, ["project_id", "reference", "reason"])
     return dg.MaterializeResult(
-        asset_key="unresolved_references",
+        asset_key=key,
         value=built.unresolved,
         metadata={
+            "executions_not_linked": int(unresolved["executions"].sum()),
             "by_reason": dg.MetadataValue.md(bars(counted(unresolved, "reason"))),
             "references": dg.MetadataValue.md(
                 table(by_use, ["reference", "reason", "detail", "executions"])
@@ -139,15 +157,19 @@ def _unresolved_result(built: "Lineage", last: Frame | None) -> dg.MaterializeRe
     )
 
 
-def _disagreements_result(built: "Lineage") -> dg.MaterializeResult[Frame]:
+def _disagreements_result(
+    key: dg.AssetKey, built: "Lineage", last: Frame | None
+) -> dg.MaterializeResult[Frame]:
     rows = built.disagreements.rows
+    what = ["project_id", "cell_id", "table_fqn", "column", "seen_by", "missed_by"]
     missed = rows.select(missed=pl.format("{} saw, {} did not", "seen_by", "missed_by"))
     return dg.MaterializeResult(
-        asset_key="evidence_disagreements",
+        asset_key=key,
         value=built.disagreements,
         metadata={
             "by_witness": dg.MetadataValue.md(bars(counted(missed, "missed"))),
             "disagreements": dg.MetadataValue.md(table(rows, rows.columns)),
+            **change_metadata(change_since(last, built.disagreements, what)),
             **gaps_metadata(built.disagreements),
         },
     )

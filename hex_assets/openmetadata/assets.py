@@ -25,9 +25,10 @@ from hex_assets.reporting import (
     counted,
     failures,
     log_progress,
+    step_failure,
     table,
 )
-from hex_assets.resources import Recipes
+from hex_assets.resources import FRAMES_IO, OPENMETADATA_POOL, Recipes
 from hex_assets.storage import StoredFrames
 
 if TYPE_CHECKING:
@@ -36,12 +37,17 @@ if TYPE_CHECKING:
     from hex_assets.recipe import Recipe
 
 _OWNERS = ["team:data-platform"]
-_POOL = "openmetadata_api"
 
 
-@dg.asset(group_name="warehouse", kinds={"openmetadata"}, owners=_OWNERS, pool=_POOL)
+@dg.asset(
+    group_name="warehouse",
+    kinds={"openmetadata"},
+    owners=_OWNERS,
+    pool=OPENMETADATA_POOL,
+    io_manager_key=FRAMES_IO,
+)
 def catalog_tables(
-    context: dg.AssetExecutionContext, recipes: Recipes, stored: StoredFrames
+    context: dg.AssetExecutionContext, hex_recipes: Recipes, hex_frames: StoredFrames
 ) -> dg.MaterializeResult[Frame]:
     """The warehouse tables OpenMetadata knows within the recipe's ``dbServicePrefixes``.
 
@@ -49,13 +55,16 @@ def catalog_tables(
     """
     from hex_assets.openmetadata.tables import read_catalog_tables
 
-    recipe = recipes.recipe(context.partition_key)
-    with failures(), open_openmetadata(recipe) as client:
+    recipe = hex_recipes.recipe(context.partition_key)
+    with failures(context, hex_recipes.retry_seconds), open_openmetadata(recipe) as client:
         frame = read_catalog_tables(client, recipe.source_config.db_service_prefixes)
-    change = change_since(stored.last(CATALOG_TABLES, context.partition_key), frame, ["table_fqn"])
+    change = change_since(
+        hex_frames.last(CATALOG_TABLES, context.partition_key), frame, ["table_fqn"]
+    )
     return dg.MaterializeResult(
         value=frame,
         metadata={
+            **_catalog(recipe),
             "by_service": dg.MetadataValue.md(bars(counted(frame.rows, "service"))),
             **change_metadata(change),
         },
@@ -74,11 +83,17 @@ class PublishConfig(dg.Config):
     reviewed_plan: str = ""
 
 
-@dg.asset(group_name="openmetadata", kinds={"openmetadata"}, owners=_OWNERS, pool=_POOL)
+@dg.asset(
+    group_name="openmetadata",
+    kinds={"openmetadata"},
+    owners=_OWNERS,
+    pool=OPENMETADATA_POOL,
+    io_manager_key=FRAMES_IO,
+)
 def openmetadata_entities(
     context: dg.AssetExecutionContext,
-    recipes: Recipes,
-    stored: StoredFrames,
+    hex_recipes: Recipes,
+    hex_frames: StoredFrames,
     config: PublishConfig,
     hex_projects: Frame,
     hex_cells: Frame,
@@ -96,12 +111,12 @@ def openmetadata_entities(
     from hex_assets.openmetadata.publish import Sources, publish
     from hex_assets.openmetadata.run_status import reported_run
 
-    recipe = recipes.recipe(context.partition_key)
+    recipe = hex_recipes.recipe(context.partition_key)
     sources = Sources(
         hex_projects, lineage_edges, hex_cells, hex_component_imports, catalog_tables, hex_runs
     )
     with (
-        failures(),
+        failures(context, hex_recipes.retry_seconds),
         open_openmetadata(recipe) as client,
         reported_run(client, recipe, context.run.run_id, context.log.warning) as report,
     ):
@@ -110,21 +125,23 @@ def openmetadata_entities(
                 client,
                 recipe,
                 sources,
-                published_files(stored, context.partition_key),
+                published_files(hex_frames, context.partition_key),
                 reconcile=config.reconcile,
                 reviewed=config.reviewed_plan or None,
                 progress=log_progress(context.log.info, "Entities published"),
             )
         except PublishError as error:
             report.published(error.frame)
-            raise dg.Failure(
-                str(error), metadata=_metadata(error.frame), allow_retries=error.transient
+            raise step_failure(
+                context, hex_recipes.retry_seconds, error, _metadata(error.frame)
             ) from error
         report.published(frame)
-    catalog = dg.MetadataValue.url(
-        recipe.openmetadata.host_port.removesuffix("/").removesuffix("/api")
-    )
-    return dg.MaterializeResult(value=frame, metadata={"openmetadata": catalog, **_metadata(frame)})
+    return dg.MaterializeResult(value=frame, metadata={**_catalog(recipe), **_metadata(frame)})
+
+
+def _catalog(recipe: "Recipe") -> dict[str, Any]:
+    page = recipe.openmetadata.host_port.removesuffix("/").removesuffix("/api")
+    return {"openmetadata": dg.MetadataValue.url(page)}
 
 
 def _metadata(frame: Frame) -> dict[str, Any]:
@@ -135,9 +152,21 @@ def _metadata(frame: Frame) -> dict[str, Any]:
         "changes": dg.MetadataValue.md(
             table(written, ["kind", "fqn", "action", "reason", "before", "after", "outcome"])
         ),
-        "written": dg.MetadataValue.int(
-            written.filter(pl.col("outcome").str.starts_with("done")).height
-        ),
+        **{name: int(of_outcome.sum()) for name, of_outcome in _outcomes(frame.rows).items()},
+    }
+
+
+def _outcomes(rows: pl.DataFrame) -> dict[str, pl.Series]:
+    """Which entities came to what; Dagster plots their number over runs."""
+    outcome, action = rows["outcome"], rows["action"]
+    done = outcome.str.starts_with("done") & (action != "unchanged")
+    return {
+        "written": done,
+        "created": done & action.is_in(["create", "restore"]),
+        "deleted": done & (action == "delete"),
+        "unchanged": action == "unchanged",
+        "left_alone": outcome.str.starts_with("skipped"),
+        "failed": outcome.str.starts_with("failed"),
     }
 
 

@@ -19,7 +19,7 @@ from hex_assets.reporting import (
     gaps_metadata,
     table,
 )
-from hex_assets.resources import Recipes
+from hex_assets.resources import FRAMES_IO, WAREHOUSE_POOL, Recipes
 from hex_assets.storage import StoredFrames
 
 if TYPE_CHECKING:
@@ -40,13 +40,14 @@ class HistoryConfig(dg.Config):
     group_name="warehouse",
     kinds={"sql"},
     owners=["team:data-platform"],
-    pool="warehouse",
+    pool=WAREHOUSE_POOL,
+    io_manager_key=FRAMES_IO,
 )
 def warehouse_query_history(
     context: dg.AssetExecutionContext,
     config: HistoryConfig,
-    recipes: Recipes,
-    stored: StoredFrames,
+    hex_recipes: Recipes,
+    hex_frames: StoredFrames,
     hex_projects: Frame,
 ) -> dg.MaterializeResult[Frame]:
     """One row per distinct SQL statement that this Hex workspace ran.
@@ -65,11 +66,11 @@ def warehouse_query_history(
     )
     from hex_assets.warehouse.history import HistoryFigures
 
-    recipe = recipes.recipe(context.partition_key)
+    recipe = hex_recipes.recipe(context.partition_key)
     settings = recipe.hex_assets
-    path = stored.state_path("warehouse_query_history", context.partition_key)
+    path = hex_frames.state_path("warehouse_query_history", context.partition_key)
     services = recipe.database_services
-    with failures():
+    with failures(context, hex_recipes.retry_seconds):
         before = read_state(path) or HistoryState()
         after = accumulate(
             before.storing("full" if settings.store_sql == "full" else "masked"),
@@ -86,7 +87,7 @@ def warehouse_query_history(
             raise next(iter(after.failures.values()))
         write_state(path, after.state)
         frame = history_frame(after.state, services)
-    last = stored.last(WAREHOUSE_QUERY_HISTORY, context.partition_key)
+    last = hex_frames.last(WAREHOUSE_QUERY_HISTORY, context.partition_key)
     key = ["service", "database", "schema", "project_id", "cell_id", "sql_key"]
     figures = sum((read.figures for read in after.read.values()), HistoryFigures())
     return dg.MaterializeResult(
