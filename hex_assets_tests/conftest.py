@@ -61,17 +61,26 @@ class Location:
         sent = self.sandbox.catalog_faults.writes()
         return [line for line in sent if not line.endswith("/pipelineStatus")]
 
-    def catalog(self) -> dict[str, Any]:
-        """All dashboards, tags and edges of the catalog, without ids, clocks and ports."""
-        with httpx.Client(
+    def catalog_api(self) -> httpx.Client:
+        """A client of the catalog's API."""
+        return httpx.Client(
             base_url=f"{self.sandbox.catalog_url}/api/v1",
             headers={"Authorization": f"Bearer {CATALOG_JWT}"},
-        ) as api:
-            dashboards = api.get(
-                "/dashboards",
-                params={"limit": 1000, "include": "all", "fields": "owners,tags,charts"},
-            ).json()["data"]
-            tags = api.get("/tags", params={"limit": 1000}).json()["data"]
+        )
+
+    def catalog_listing(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Everything that the catalog lists at the path."""
+        with self.catalog_api() as api:
+            response = api.get(path, params={"limit": 1000, **params})
+        response.raise_for_status()
+        return list(response.json()["data"])
+
+    def catalog(self) -> dict[str, Any]:
+        """All dashboards, tags and edges of the catalog, without ids, clocks and ports."""
+        fields = "owners,tags,charts,extension"
+        dashboards = self.catalog_listing("/dashboards", include="all", fields=fields)
+        tags = self.catalog_listing("/tags")
+        with self.catalog_api() as api:
             lineage = {
                 one["fullyQualifiedName"]: api.get(
                     f"/lineage/dashboard/{one['id']}",

@@ -19,7 +19,7 @@ def stage() -> Iterator[Stage]:
         yield opened
 
 
-@pytest.fixture(params=RELEASES, ids=lambda release: str(release.version))
+@pytest.fixture(scope="session", params=RELEASES, ids=lambda release: str(release.version))
 def release(request: pytest.FixtureRequest) -> Release:
     """Each release in turn."""
     found: Release = request.param

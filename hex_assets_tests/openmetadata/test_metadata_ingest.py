@@ -21,7 +21,6 @@ import httpx
 import pytest
 
 from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
-from hex_assets.sandbox.embedded import CATALOG_JWT
 from hex_assets.sandbox.world import CatalogTable, DatabaseService, World, build_world
 from hex_assets_tests.conftest import Location, running_location
 from hex_assets_tests.openmetadata.catalogs import RELEASES
@@ -61,6 +60,7 @@ MODELS = {
     "/dashboards/bulk": "api.data.createDashboard.CreateDashboardRequest",
     "/dashboards/restore": "api.data.restoreEntity.RestoreEntity",
     "/lineage": "api.lineage.addLineage.AddLineageRequest",
+    "/metadata/types/*": "type.customProperty.CustomProperty",
     "/usage/dashboard/name/*": "type.usageRequest.UsageRequest",
     "/services/ingestionPipelines": (
         "api.services.ingestionPipelines.createIngestionPipeline.CreateIngestionPipelineRequest"
@@ -77,6 +77,7 @@ ENTITIES = {
     "/charts": "entity.data.chart.Chart",
     "/classifications": "entity.classification.classification.Classification",
     "/tags": "entity.classification.tag.Tag",
+    "/metadata/types": "entity.type.Type",
     "/tables": "entity.data.table.Table",
     "/users": "entity.teams.user.User",
 }
@@ -132,6 +133,8 @@ def opened(
     prefixes = "source.sourceConfig.config.lineageInformation.dbServicePrefixes"
     with running_location(folder, world, now, release) as location:
         location.edit_recipe(GROWTH, prefixes, ["snowflake_prod", "maria_shop"])
+        properties = "workflowConfig.config.hexAssets.customProperties"
+        location.edit_recipe(GROWTH, properties, True)
         yield location
 
 
@@ -169,20 +172,9 @@ def run_theirs(location: Location, python: Path) -> None:
     assert set(re.findall(r"Errors: (\d+)", told)) == {"0"}, told
 
 
-def listed(location: Location, path: str, **params: Any) -> list[dict[str, Any]]:
-    with httpx.Client(
-        base_url=f"{location.sandbox.catalog_url}/api/v1",
-        headers={"authorization": f"Bearer {CATALOG_JWT}"},
-        trust_env=False,
-    ) as api:
-        response = api.get(path, params={"limit": 1000, **params})
-        response.raise_for_status()
-        return list(response.json()["data"])
-
-
 def dashboard_ids(location: Location) -> dict[str, str]:
     """Ids of the live dashboards by name, of which there must be no second."""
-    found = listed(location, "/dashboards", service=GROWTH)
+    found = location.catalog_listing("/dashboards", service=GROWTH)
     ids = {one["name"]: str(one["id"]) for one in found}
     assert len(ids) == len(found)
     return ids
@@ -258,7 +250,7 @@ def test_metadata_ingest_finds_what_our_run_left(
             assert now_there["charts"] == []  # it has none, and says so
         for pipeline in ("theirs", "hex_assets"):
             path = f"/services/ingestionPipelines/{GROWTH}.{pipeline}/pipelineStatus"
-            assert [one["pipelineState"] for one in listed(location, path)] == ["success"]
+            assert [one["pipelineState"] for one in location.catalog_listing(path)] == ["success"]
 
         run_ours(location)
         assert dashboard_ids(location) == before
@@ -266,21 +258,29 @@ def test_metadata_ingest_finds_what_our_run_left(
         assert location.catalog()["edges"] == alone["edges"]
 
 
-def test_edges_that_metadata_ingest_overrode_come_back(
+def test_what_metadata_ingest_overrode_comes_back(
     python: Path, world: World, now: datetime, alone: dict[str, Any], tmp_path: Path
 ) -> None:
-    """With ``overrideLineage`` it deletes all edges of a dashboard that it has one for."""
+    """It deletes all edges of a dashboard that it has one for, and replaces the labels of all."""
     with opened(tmp_path, world, now) as location:
         location.edit_recipe(GROWTH, "source.sourceConfig.config.overrideLineage", True)
+        location.edit_recipe(GROWTH, "source.sourceConfig.config.overrideMetadata", True)
         run_ours(location)
         assert location.catalog()["edges"] == alone["edges"]
+        assert dashboards(location.catalog()) == dashboards(alone)
 
         run_theirs(location, python)
+        left = location.catalog()["dashboards"][f"{GROWTH}.{REVENUE}"]
+        assert sorted(label_names(left)) == [
+            "HexCategories.In development",
+            "HexCategories.Trading",
+        ]
         assert edges_from(alone, REVENUE).keys() > {ORDERS, CUSTOMERS}
         assert edges_from(location.catalog(), REVENUE).keys() == {ORDERS, CUSTOMERS}
 
         run_ours(location)
         assert location.catalog()["edges"] == alone["edges"]
+        assert dashboards(location.catalog()) == dashboards(alone)
 
 
 @pytest.mark.parametrize("marks_charts", [True, False])
@@ -298,17 +298,19 @@ def test_a_server_without_stale_deletion_loses_our_charts_until_our_next_run(
         location.edit_recipe(GROWTH, "source.sourceConfig.config.markDeletedCharts", marks_charts)
         run_ours(location)
         before = dashboard_ids(location)
-        charts = {one["name"] for one in listed(location, "/charts", service=GROWTH)}
+        charts = {one["name"] for one in location.catalog_listing("/charts", service=GROWTH)}
         assert charts
 
         run_theirs(location, python)
-        left = {one["name"] for one in listed(location, "/charts", service=GROWTH)}
+        left = {one["name"] for one in location.catalog_listing("/charts", service=GROWTH)}
         assert left == (set() if marks_charts else charts)
         assert dashboard_ids(location) == before
 
         location.edit_recipe(GROWTH, "source.sourceConfig.config.markDeletedCharts", True)
         run_ours(location)
-        assert {one["name"] for one in listed(location, "/charts", service=GROWTH)} == charts
+        assert {
+            one["name"] for one in location.catalog_listing("/charts", service=GROWTH)
+        } == charts
         assert dashboard_ids(location) == before
         assert dashboards(location.catalog()) == dashboards(alone)
         assert location.catalog()["edges"] == alone["edges"]
@@ -373,7 +375,7 @@ def test_its_models_accept_every_body_that_we_send(
                     cases += [{"model": MODELS[route], "body": one} for one in bodies]
             # What a patch leaves shows in the entity.
             for path, model in ENTITIES.items():
-                found = listed(location, path, include="all", fields="*")
+                found = location.catalog_listing(path, include="all", fields="*")
                 assert found
                 cases += [{"model": model, "body": one} for one in found]
     assert routes == MODELS.keys()

@@ -56,7 +56,7 @@ def show(
                 "name": entity.name,
                 "fullyQualifiedName": entity.fqn,
                 **document,
-                "deleted": entity.deleted,
+                **({"deleted": entity.deleted} if kind.tells_deleted else {}),
             }
         )
     return shown

@@ -30,7 +30,7 @@ from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
 from hex_assets.sandbox.catalog.requests import RestoreEntity, parse, parse_json
 from hex_assets.sandbox.catalog.rules import Policy, Refused
 from hex_assets.sandbox.catalog.search import search_field, search_query
-from hex_assets.sandbox.catalog.seed import seed_test_connections, seed_types
+from hex_assets.sandbox.catalog.seed import seed_server
 from hex_assets.sandbox.catalog.store import Include, Key, Store
 
 _VERSION_PATH = "/api/v1/system/version"
@@ -107,8 +107,7 @@ def create_catalog(
     """
     store = Store(database)
     policy = Policy(release, bot)
-    seed_test_connections(store, release, clock)
-    seed_types(store, clock)
+    seed_server(store, release, clock)
     entities = Entities(store, policy, clock)
 
     def version_handler(call: Call) -> Response:

@@ -52,6 +52,7 @@ class Kind:
         children: types that live in this one and go with it.
         deletable: whether DELETE and restore are served.
         bulk: whether PUT ``/bulk`` is served.
+        tells_deleted: whether an answer holds ``deleted``.
     """
 
     type: str
@@ -65,6 +66,7 @@ class Kind:
     children: tuple[str, ...] = ()
     deletable: bool = False
     bulk: bool = False
+    tells_deleted: bool = True
 
 
 ON_DEMAND = frozenset({"tags", "lifeCycle", "extension", "customProperties"})
@@ -131,7 +133,12 @@ KINDS = (
         deletable=True,
         bulk=True,
     ),
-    Kind("type", "metadata/types", fields=frozenset({"customProperties"})),
+    Kind(
+        "type",
+        "metadata/types",
+        fields=frozenset({"customProperties"}),
+        tells_deleted=False,
+    ),
     Kind("testConnectionDefinition", "services/testConnectionDefinitions"),
     Kind("databaseService", "services/databaseServices", fields=_COMMON),
     Kind(

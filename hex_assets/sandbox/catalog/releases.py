@@ -14,8 +14,8 @@ class Release:
         bot_may_rename: bots may change ``displayName``; since about 1.8 the seeded
             ``IngestionBotPolicy`` denies it.
         knows_hex: ``Hex`` is a dashboard ``serviceType``; else it is refused with 400.
-        refuse_unknown_columns: column lineage that names no column is refused with 400 (about
-            1.7 to 1.9) instead of dropped without a word (2.x).
+        refuse_unknown_columns: column lineage that names no column is refused with 400 instead of
+            dropped without a word, as since 2.0.
         bulk: PUT ``/bulk`` is served (since about 1.11); else 405.
         delete_stale: DELETE ``/deleteStale`` is served (since 2.0); else 404.
         array_statuses: ``pipelineStatuses`` is a list, as since 2.0, not only the latest.

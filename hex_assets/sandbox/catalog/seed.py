@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -13,6 +14,8 @@ from hex_assets.sandbox.catalog.rules import Json, join_fqn, quote_name
 from hex_assets.sandbox.catalog.store import Entity, Store
 from hex_assets.sandbox.world import DatabaseService, World
 
+_FIELD_TYPES = ("string", "integer", "number", "markdown", "timestamp", "duration")
+_WITH_PROPERTIES = ("dashboard", "chart", "table")
 _GET_PROJECTS: Json = {
     "name": "GetProjects",
     "description": "List the projects that the token may see",
@@ -28,54 +31,53 @@ def seed(database: Path, world: World, *, clock: Callable[[], float] = time.time
     All in one transaction. What is there already stays as it is, except that a table gets the
     columns of the world; ids depend on type and name only, so that they are the same everywhere.
     """
-    stamp = {"version": 0.1, "updatedAt": int(clock() * 1000), "updatedBy": "admin"}
     with Store(database).write() as rows:
-        for entity_type, name, fqn, document in _entities(world):
-            stored = rows.find(entity_type, fqn)
+        for new in _entities(world):
+            stored = rows.find(new.type, new.fqn)
             if stored is None:
-                entity_id = str(uuid5(NAMESPACE_URL, f"{entity_type}/{fqn}"))
-                rows.save(Entity(entity_id, entity_type, name, fqn, False, {**document, **stamp}))
-            elif stored.document.get("columns") != document.get("columns"):
-                changed = {**stored.document, "columns": document["columns"], **stamp}
-                changed["version"] = round(stored.document["version"] + 0.1, 1)
-                rows.save(Entity(stored.id, entity_type, name, fqn, stored.deleted, changed))
+                rows.save(_stamped(new, 0.1, clock))
+            elif stored.document.get("columns") != new.document.get("columns"):
+                document = {**stored.document, "columns": new.document["columns"]}
+                version = round(stored.document["version"] + 0.1, 1)
+                rows.save(_stamped(replace(stored, document=document), version, clock))
 
 
-def seed_test_connections(store: Store, release: Release, clock: Callable[[], float]) -> None:
-    """Put in what a server brings along: how a connector has to test its connection.
+def seed_server(store: Store, release: Release, clock: Callable[[], float]) -> None:
+    """Put in what a server brings along, where it is missing.
 
-    A connector of an unknown definition gives up before it reads anything.
+    These are its types, to which custom properties can be added, and how a connector has to test
+    its connection: one whose definition is missing gives up before it reads anything.
     """
-    if not release.knows_hex:
-        return
-    fqn = "Hex.testConnectionDefinition"
     with store.write() as rows:
-        if rows.find("testConnectionDefinition", fqn) is None:
-            stamp = {"version": 0.1, "updatedAt": int(clock() * 1000), "updatedBy": "admin"}
-            document = {"displayName": "Hex", "steps": [_GET_PROJECTS], **stamp}
-            entity_id = str(uuid5(NAMESPACE_URL, f"testConnectionDefinition/{fqn}"))
-            rows.save(Entity(entity_id, "testConnectionDefinition", "Hex", fqn, False, document))
+        for new in _of_server(release):
+            if rows.find(new.type, new.fqn) is None:
+                rows.save(_stamped(new, 0.1, clock))
 
 
-_FIELD_TYPES = ("string", "integer", "number", "markdown", "timestamp", "duration")
-_WITH_PROPERTIES = ("dashboard", "chart", "table")
+def _stamped(entity: Entity, version: float, clock: Callable[[], float]) -> Entity:
+    stamp = {"version": version, "updatedAt": int(clock() * 1000), "updatedBy": "admin"}
+    return replace(entity, document={**entity.document, **stamp})
 
 
-def seed_types(store: Store, clock: Callable[[], float]) -> None:
-    """Put in what a server brings along: its types, to which custom properties can be added."""
-    stamp = {"version": 0.1, "updatedAt": int(clock() * 1000), "updatedBy": "admin"}
-    with store.write() as rows:
-        for category, names in (("field", _FIELD_TYPES), ("entity", _WITH_PROPERTIES)):
-            for name in names:
-                if rows.find("type", name) is None:
-                    document: Json = {"category": category, "customProperties": [], **stamp}
-                    entity_id = str(uuid5(NAMESPACE_URL, f"type/{name}"))
-                    rows.save(Entity(entity_id, "type", name, name, False, document))
+def _entity(entity_type: str, name: str, fqn: str, document: Json) -> Entity:
+    entity_id = str(uuid5(NAMESPACE_URL, f"{entity_type}/{fqn}"))
+    return Entity(entity_id, entity_type, name, fqn, False, document)
 
 
-def _entities(world: World) -> Iterator[tuple[str, str, str, Json]]:
-    """(type, name, fully qualified name, document) of everything, containers first."""
-    yield "team", "Organization", "Organization", {"teamType": "Organization"}
+def _of_server(release: Release) -> Iterator[Entity]:
+    for category, names in (("field", _FIELD_TYPES), ("entity", _WITH_PROPERTIES)):
+        for name in names:
+            about = {"category": category, "description": f"The type {name}."}
+            yield _entity("type", name, name, {**about, "customProperties": []})
+    if release.knows_hex:
+        fqn = "Hex.testConnectionDefinition"
+        steps = {"displayName": "Hex", "steps": [_GET_PROJECTS]}
+        yield _entity("testConnectionDefinition", "Hex", fqn, steps)
+
+
+def _entities(world: World) -> Iterator[Entity]:
+    """Everything, containers first."""
+    yield _entity("team", "Organization", "Organization", {"teamType": "Organization"})
     for user in world.users:
         document = {
             "email": user.email,
@@ -83,21 +85,23 @@ def _entities(world: World) -> Iterator[tuple[str, str, str, Json]]:
             "isBot": False,
             "isAdmin": False,
         }
-        yield "user", user.name, quote_name(user.name), document
+        yield _entity("user", user.name, quote_name(user.name), document)
     for service in world.database_services:
         yield from _service_entities(service)
 
 
-def _service_entities(service: DatabaseService) -> Iterator[tuple[str, str, str, Json]]:
+def _service_entities(service: DatabaseService) -> Iterator[Entity]:
     kind: Json = {"serviceType": service.service_type}
     service_fqn = quote_name(service.name)
     stored = {} if service.connection is None else {"connection": {"config": service.connection}}
-    yield "databaseService", service.name, service_fqn, {**kind, **stored}
+    yield _entity("databaseService", service.name, service_fqn, {**kind, **stored})
     databases = dict.fromkeys(table.database for table in service.tables)
     for database in databases:
-        yield "database", database, join_fqn(service_fqn, database), kind
+        yield _entity("database", database, join_fqn(service_fqn, database), kind)
     for database, schema in dict.fromkeys((one.database, one.schema) for one in service.tables):
-        yield "databaseSchema", schema, join_fqn(join_fqn(service_fqn, database), schema), kind
+        yield _entity(
+            "databaseSchema", schema, join_fqn(join_fqn(service_fqn, database), schema), kind
+        )
     for table in service.tables:
         schema_fqn = join_fqn(join_fqn(service_fqn, table.database), table.schema)
         fqn = join_fqn(schema_fqn, table.name)
@@ -106,4 +110,4 @@ def _service_entities(service: DatabaseService) -> Iterator[tuple[str, str, str,
             for position, (name, data_type) in enumerate(table.columns, start=1)
         ]
         document = {**kind, "tableType": "Regular", "columns": named_columns(fqn, columns)}
-        yield "table", table.name, fqn, document
+        yield _entity("table", table.name, fqn, document)
