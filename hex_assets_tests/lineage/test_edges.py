@@ -55,6 +55,7 @@ def test_an_edge_in_full() -> None:
             "columns": [],
             "evidence": ["query_history"],
             "executions": 5,
+            "users": 1,
             "last_seen": NOON + timedelta(hours=5),
             "sql": "select 2 from db.sch.orders",
             "resolution": "exact",
