@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -13,6 +13,7 @@ from hex_assets.errors import NameAmbiguous, NameNotFound
 from hex_assets.openmetadata import fqn
 
 _ALIKE = 3
+_NO_ASCII = r"[^\x00-\x7F]"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -35,22 +36,27 @@ class Target:
 class KnownTables:
     """Every table that a catalog or an edge names, by any suffix of its name and in any case."""
 
-    def __init__(self, tables: Mapping[str, Iterable[str]]) -> None:
-        """Take fully qualified table names, each with its columns as far as they are known."""
-        self._columns = {name: tuple(dict.fromkeys(columns)) for name, columns in tables.items()}
-        self._by_last: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
-        for name in sorted(self._columns):
-            parts = tuple(fqn.split(name))
-            self._by_last.setdefault(parts[-1].casefold(), []).append((name, parts))
+    def __init__(self, names: Iterable[str], columns_of: Callable[[str], Iterable[str]]) -> None:
+        """Take fully qualified names, and what tells the columns of one as far as known."""
+        self._names = pl.Series(sorted(names), dtype=pl.String)
+        self._lower = self._names.str.to_lowercase()
+        self._odd = self._names.str.contains(_NO_ASCII)
+        self._columns_of_table = columns_of
+        self._called: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        self._columns: dict[str, tuple[str, ...]] = {}
 
     @classmethod
     def of(cls, edges: pl.DataFrame, tables: pl.DataFrame) -> KnownTables:
         """Those of ``lineage_edges`` and ``catalog_tables``."""
-        read = edges.select("table_fqn", pl.col("columns").list.eval(pl.element().struct["name"]))
-        columns: dict[str, list[str]] = {}
-        for name, some in (*tables.select("table_fqn", "columns").iter_rows(), *read.iter_rows()):
-            columns.setdefault(name, []).extend(some or ())
-        return cls(columns)
+
+        def columns_of(name: str) -> Iterator[str]:
+            for (catalogued,) in tables.filter(table_fqn=name).select("columns").iter_rows():
+                yield from catalogued or ()
+            for (read,) in edges.filter(table_fqn=name).select("columns").iter_rows():
+                yield from (column["name"] for column in read or ())
+
+        names = pl.concat([edges["table_fqn"], tables["table_fqn"]]).unique()
+        return cls(names, columns_of)
 
     def find(self, name: str) -> Target:
         """The table or column that the name means.
@@ -77,7 +83,7 @@ class KnownTables:
 
     def column(self, table_fqn: str, name: str) -> str:
         """The column in the case that the catalog has; as given when it has none of the name."""
-        columns = self._columns[table_fqn]
+        columns = self._known_columns(table_fqn)
         same = [one for one in columns if one == name] or [
             one for one in columns if one.casefold() == name.casefold()
         ]
@@ -95,7 +101,7 @@ class KnownTables:
             return []
         return [
             Target(name)
-            for name, known in self._by_last.get(wanted[-1], ())
+            for name, known in self._by_last(wanted[-1])
             if [part.casefold() for part in known[-len(wanted) :]] == wanted
         ]
 
@@ -104,9 +110,34 @@ class KnownTables:
         return [
             Target(table.table_fqn, column)
             for table in self._tables(parts[:-1])
-            for column in self._columns[table.table_fqn]
+            for column in self._known_columns(table.table_fqn)
             if column.casefold() == wanted
         ]
+
+    def _known_columns(self, table_fqn: str) -> tuple[str, ...]:
+        found = self._columns.get(table_fqn)
+        if found is None:
+            found = tuple(dict.fromkeys(self._columns_of_table(table_fqn)))
+            self._columns[table_fqn] = found
+        return found
+
+    def _by_last(self, last: str) -> list[tuple[str, tuple[str, ...]]]:
+        """The tables whose last part is that, casefolded, with their parts.
+
+        Taking every name apart would take most of the time of an answer; of names in ASCII only
+        those are that hold the text at all.
+        """
+        found = self._called.get(last)
+        if found is None:
+            holding = self._names
+            if last.isascii():
+                holding = self._names.filter(
+                    self._lower.str.contains(last, literal=True) | self._odd
+                )
+            split = ((name, tuple(fqn.split(name))) for name in holding)
+            found = [(name, parts) for name, parts in split if parts[-1].casefold() == last]
+            self._called[last] = found
+        return found
 
     def _narrowed(self, parts: Sequence[str], found: list[Target]) -> list[Target]:
         """Those with the most parts in exact case; of those, the one that is named in full."""
@@ -124,8 +155,11 @@ class KnownTables:
         return [*fqn.split(target.table_fqn), *([] if target.column is None else [target.column])]
 
     def _alike(self, parts: Sequence[str]) -> tuple[str, ...]:
-        near = difflib.get_close_matches(parts[-1].casefold(), self._by_last, n=_ALIKE)
-        return tuple(self._by_last[one][0][0] for one in near)
+        lasts: dict[str, str] = {}
+        for name in self._names:
+            lasts.setdefault(fqn.split(name)[-1].casefold(), name)
+        near = difflib.get_close_matches(parts[-1].casefold(), lasts, n=_ALIKE)
+        return tuple(lasts[one] for one in near)
 
 
 def find_project(name: str, projects: pl.DataFrame) -> tuple[str, str]:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 
 from hex_assets.hex.run_history import COMPLETED, UNDER_WAY
 from hex_assets.impact.readers import project_state
+from hex_assets.openmetadata.changes import Kind
 from hex_assets.report.stored import ReportFrames
 
 _LIVE = ("published", "draft")
@@ -299,6 +300,6 @@ def _entity_name(kind: str, name: str, titles: Mapping[str, str]) -> str:
 
 
 def _failed_first(one: ChangedEntity) -> tuple[Any, ...]:
-    kinds = ("service", "classification", "tag", "dashboard", "edge")
+    kinds: tuple[str, ...] = get_args(Kind)
     place = kinds.index(one.kind) if one.kind in kinds else len(kinds)
-    return (one.outcome == "done", place, one.action, one.workspace, one.name.casefold())
+    return (one.outcome.startswith("done"), place, one.action, one.workspace, one.name.casefold())

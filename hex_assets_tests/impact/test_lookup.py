@@ -13,7 +13,7 @@ from hex_assets.impact.lookup import KnownTables, Target
 from hex_assets.openmetadata import fqn
 from hex_assets_tests.impact.stores import CUSTOMERS, DOTTED, ORDERS, RAW_ORDERS, TABLES
 
-known = KnownTables(TABLES)
+known = KnownTables(TABLES, TABLES.__getitem__)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ parts = st.text(st.sampled_from("abAB.$ é"), min_size=1, max_size=3)
 @given(st.lists(st.tuples(parts, parts, parts), min_size=1, max_size=6, unique=True))
 def test_every_table_is_found_by_its_whole_name(names: list[tuple[str, str, str]]) -> None:
     tables = {fqn.join("svc", *name): ["c"] for name in names}
-    some = KnownTables(tables)
+    some = KnownTables(tables, tables.__getitem__)
     for name in tables:
         assert some.find(name) == Target(name)
         assert some.find(f"{name}.c") == Target(name, "c")

@@ -23,6 +23,7 @@ from hex_assets_tests.report.stores import (
     HOSTILE,
     SECRET_SQL,
     coverage,
+    entity,
     store_company,
 )
 
@@ -182,6 +183,18 @@ def test_what_the_last_run_changed_failures_first(root: str) -> None:
         ["dashboard Scratch", "update", "failed: HTTP 500"],
         [f"edge {ORDERS} → Weekly revenue", "create", "done"],
     ]
+
+
+def test_done_with_a_note_is_no_failure_and_kinds_come_in_their_order(tmp_path: Path) -> None:
+    entities = [
+        entity("usage", f"{WORKSPACE}.x", "update"),
+        entity("edge", "a -> b", "create", "done: without columns, which were refused"),
+        entity("chart", f"{WORKSPACE}.y", "create"),
+        entity("edge", "a -> c", "create", "skipped: needs dashboard c, which failed"),
+    ]
+    root = store_company(tmp_path / "frames", openmetadata_entities=entities)
+    found = [(row[0].split()[0], row[3].split(":")[0]) for row in page(root).listed("changed")]
+    assert found == [("edge", "skipped"), ("chart", "done"), ("edge", "done"), ("usage", "done")]
 
 
 def test_the_graph_holds_every_read_once(root: str) -> None:
