@@ -69,6 +69,23 @@ def take_catalog(page: Page, url: str) -> None:
     page.screenshot(path=DOCS / "catalog.png")
 
 
+def take_report(page: Page, url: str) -> None:
+    """The report, with the most-read table in focus."""
+    page.goto(f"{url}/report")
+    page.locator("#results li.table").first.click()
+    page.locator("#view-status").filter(has_text="Drawn: 1 table").wait_for()
+    page.wait_for_timeout(_DRAWN)
+    page.screenshot(path=DOCS / "report.png")
+
+
+def take_lineage_asset(page: Page, url: str) -> None:
+    """The page of an asset with its checks, figures and tables."""
+    page.goto(f"{url}/assets/lineage_edges")
+    page.get_by_text("most_read_tables").first.wait_for()
+    page.wait_for_timeout(_DRAWN)
+    page.screenshot(path=DOCS / "lineage-edges.png")
+
+
 def main() -> None:
     """Take all pictures."""
     with (
@@ -82,7 +99,10 @@ def main() -> None:
         )
         page = browser.new_page(viewport={"width": 2200, "height": 1400})
         take_asset_graph(page, dagster)
+        page.set_viewport_size({"width": 1600, "height": 1100})
+        take_lineage_asset(page, dagster)
         take_catalog(page, catalog)
+        take_report(page, catalog)
         browser.close()
 
 
