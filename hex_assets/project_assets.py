@@ -130,8 +130,8 @@ def load_hex_project_specs(
     """One external asset per published Hex project of the stored frames.
 
     A project depends on each of the assets whose ``dagster/table_name`` names a table it reads,
-    in any letter case: ``database.schema.table``, or ``schema.table`` where only one table read
-    ends so. Other tables make no dependency.
+    in any letter case, as ``database.schema.table`` or ``schema.table``. A name that several
+    of the tables read have, in two database services for example, makes no dependency.
 
     Args:
         storage: local path or object-store URL of the stored frames.
@@ -239,9 +239,9 @@ class _TableAssets:
         self._bearers = Counter(name for table in set(tables) for name in table.names)
 
     def keys(self, table: WarehouseTable) -> frozenset[dg.AssetKey]:
-        whole, _ = table.names
+        """The assets with a name that this table has, and no other table that is read."""
         for name in table.names:
-            if name in self._keys and (name == whole or self._bearers[name] == 1):
+            if name in self._keys and self._bearers[name] == 1:
                 return frozenset(self._keys[name])
         return frozenset()
 

@@ -117,6 +117,13 @@ def test_other_tables_are_not_matched(tmp_path: Path, name: str) -> None:
     assert upstream(specs[REVENUE]) == set()
 
 
+def test_a_name_in_two_services_is_no_evidence_of_one(tmp_path: Path) -> None:
+    elsewhere = "snow_dev.ANALYTICS.CORE.ORDERS"
+    root = store(tmp_path, lineage_edges=[edge(1, ORDERS), edge(4, elsewhere)])
+    specs = load(root, [table("orders", "analytics.core.orders")])
+    assert upstream(specs[REVENUE]) == upstream(specs[OTHER]) == set()
+
+
 def test_a_name_without_database_has_to_fit_one_table_only(tmp_path: Path) -> None:
     copy = "snow.STAGING.CORE.ORDERS"
     root = store(tmp_path, lineage_edges=[edge(1, ORDERS), edge(4, copy)])
