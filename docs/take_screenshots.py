@@ -50,8 +50,8 @@ def running_demo(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def take_asset_graph(page: Page, url: str) -> None:
-    """The global asset graph with every group opened."""
-    page.goto(f"{url}/asset-groups")
+    """The graph of the job's assets with every group opened."""
+    page.goto(f"{url}/locations/hex_assets.definitions/jobs/publish_hex_to_openmetadata")
     page.get_by_text("lineage").first.wait_for()
     page.wait_for_timeout(_DRAWN)
     page.mouse.click(1200, 1000)

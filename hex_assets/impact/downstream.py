@@ -31,7 +31,7 @@ def derived_from(client: OpenMetadataClient, target: Target, depth: int) -> list
         RequestError: OpenMetadata could not be asked.
     """
     lineage = client.downstream_lineage(target.table_fqn, depth)
-    if lineage is None:
+    if lineage is None or lineage.entity is None:
         return []
     names = {node.id: node.fully_qualified_name for node in lineage.nodes if node.type == "table"}
     names[lineage.entity.id] = target.table_fqn

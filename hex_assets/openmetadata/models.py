@@ -208,7 +208,7 @@ class GraphEdge(Answer):
 class Lineage(Answer):
     """One entity with its neighbours."""
 
-    entity: EntityReference
+    entity: EntityReference | None = None
     nodes: References = ()
     downstream_edges: Annotated[tuple[GraphEdge, ...], BeforeValidator(_none_is_empty)] = ()
     upstream_edges: Annotated[tuple[GraphEdge, ...], BeforeValidator(_none_is_empty)] = ()
