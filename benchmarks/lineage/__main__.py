@@ -10,19 +10,22 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import mean
 
 from upath import UPath
 
 from benchmarks.lineage.corpus import Statement, own_statements, tpc_statements
 from benchmarks.lineage.engines import ENGINES, EngineUnavailable, foreign_answers, our_answers
 from benchmarks.lineage.exactness import HEAD, Score, score
-from benchmarks.lineage.workload import WINDOW, Log, catalog
+from benchmarks.lineage.workload import WINDOW, Log, catalog, logged_statements
 from hex_assets.lineage.edges import build_edges
 from hex_assets.lineage.parse_store import ParseStore
 from hex_assets.lineage.parser_processes import Limits, ParserProcesses
 from hex_assets.warehouse.history import read_window, statements_frame
 
 _CORPUS = Path("../shared/corpus")
+_PARSED_EACH = 300
+"""Executions that all engines parse one by one; thousands would take hours."""
 
 
 def main() -> None:
@@ -32,6 +35,7 @@ def main() -> None:
         return
     _exactness(_corpora(options.corpus), options.engines, options.show_wrong)
     if options.engines:
+        _executions(logged_statements(_PARSED_EACH, options.shapes))
         return
     print(
         "| texts | executions | shapes | reading s | parsing and linking s | executions/s ", end=""
@@ -70,6 +74,21 @@ def _exactness(corpora: dict[str, list[Statement]], with_engines: bool, show_wro
                 print(f"| {corpus} | {engine.name} | {error} | | | | |", flush=True)
             else:
                 _tell(corpus, engine.name, found, show_wrong)
+    print()
+
+
+def _executions(statements: list[Statement]) -> None:
+    """Executions per second if each is parsed, as the other engines do it."""
+    print("| engine, parsing each execution | CPU ms mean | executions/s |\n|---|---:|---:|")
+    ours = [answer.milliseconds for answer in our_answers(statements)]
+    print(f"| hex-assets | {mean(ours):.2f} | {1000 / mean(ours):,.0f} |", flush=True)
+    for engine in ENGINES:
+        try:
+            times = [answer.milliseconds for answer in foreign_answers(engine, statements)]
+        except EngineUnavailable as error:
+            print(f"| {engine.name} | {error} | |", flush=True)
+        else:
+            print(f"| {engine.name} | {mean(times):.2f} | {1000 / mean(times):,.0f} |", flush=True)
     print()
 
 

@@ -11,7 +11,10 @@ from itertools import accumulate
 
 import polars as pl
 
+from benchmarks.lineage.corpus import Statement
 from hex_assets.frames import CATALOG_TABLES, Frame
+from hex_assets.openmetadata import fqn
+from hex_assets.warehouse.comment import split_comments
 from hex_assets.warehouse.reader import EXECUTIONS, HistoryBatch, Window, grouped
 
 SERVICE, DIALECT = "warehouse", "snowflake"
@@ -72,6 +75,24 @@ class Log:
 
     def check(self) -> str:
         return "in memory"
+
+
+def logged_statements(count: int, shapes: int) -> list[Statement]:
+    """Single executions of the log without their comments, for engines that parse each of them.
+
+    They have no truth: it is their time that is compared.
+    """
+    tables = {
+        ".".join(fqn.split(row["table_fqn"])[1:]): tuple(row["columns"])
+        for row in catalog().rows.iter_rows(named=True)
+    }
+    texts = pl.concat(Log(count, min(shapes, count)).frames)["query_text"]
+    return [
+        Statement(
+            str(number), DIALECT, statement, "DB", "CORE", tables, {}, frozenset(), (), {}, ()
+        )
+        for number, statement in enumerate(split_comments(texts)["statement"])
+    ]
 
 
 def catalog() -> Frame:
