@@ -4,17 +4,23 @@ The root is a local path or an object-store URL (anything universal-pathlib open
 in the Parquet key-value metadata, so a frame read back knows what it lacks.
 """
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-from upath import UPath
 
 from hex_assets import frames
 from hex_assets.errors import FrameError
 from hex_assets.files import write_whole
 from hex_assets.frames import Frame, FrameSchema
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 SCHEMAS: Mapping[str, FrameSchema] = {
     schema.name: schema for schema in vars(frames).values() if isinstance(schema, FrameSchema)
@@ -31,7 +37,7 @@ def write_frame(path: UPath, frame: Frame) -> None:
     write_table(path, frame.rows, metadata)
 
 
-def read_frame(path: UPath, schema: FrameSchema) -> Frame:
+def read_frame(path: UPath | Path, schema: FrameSchema) -> Frame:
     """Read a frame back.
 
     Raises:
@@ -54,7 +60,7 @@ def write_table(path: UPath, rows: pl.DataFrame, metadata: Mapping[str, str]) ->
     write_whole(path, buffer.getvalue())
 
 
-def read_table(path: UPath) -> tuple[pl.DataFrame, dict[str, str]]:
+def read_table(path: UPath | Path) -> tuple[pl.DataFrame, dict[str, str]]:
     """Read back what ``write_table`` wrote.
 
     Raises:

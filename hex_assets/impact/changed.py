@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from hex_assets.errors import ChangeUnreadable
 
 _MODELS = ("model", "seed", "snapshot", "source")
@@ -206,6 +204,8 @@ def _yaml_columns(file: Any) -> Iterator[Removed]:
 
 def _documented(path: str, text: str) -> dict[str, dict[str, str]]:
     """Columns of each model, seed, snapshot or source table that a YAML file documents."""
+    import yaml  # every answer would wait for it, and few need it
+
     try:
         document = yaml.safe_load(text) or {}
         tables = [

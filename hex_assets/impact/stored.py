@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-from upath import UPath
 
 from hex_assets.errors import FrameError, NothingStored
 from hex_assets.frame_files import read_frame
@@ -18,6 +19,9 @@ from hex_assets.frames import (
     LINEAGE_EDGES,
     FrameSchema,
 )
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class StoredFrameReader:
         workspaces: names of the chosen workspaces, sorted.
     """
 
-    def __init__(self, base: UPath, workspaces: Sequence[str]) -> None:
+    def __init__(self, base: Path | UPath, workspaces: Sequence[str]) -> None:
         self.workspaces = tuple(workspaces)
         self._base = base
         self._gaps: list[str] = []
@@ -82,7 +86,7 @@ class StoredFrameReader:
         Raises:
             NothingStored: no lineage is stored there, or none of that workspace.
         """
-        base = UPath(root)
+        base = _storage(root)
         found = sorted(path.stem for path in (base / LINEAGE_EDGES.name).glob("*.parquet"))
         chosen = [name for name in found if workspace in (None, name)]
         if not chosen:
@@ -114,3 +118,12 @@ class StoredFrameReader:
                 raise FrameError(f"{workspace}: {error}") from error
             self._gaps += [f"{workspace}: {gap}" for gap in frame.gaps]
             yield frame.rows.select(pl.lit(workspace).alias("workspace"), pl.all())
+
+
+def _storage(root: str) -> Path | UPath:
+    """Where frames are; object stores take a library that takes longer to load than an answer."""
+    if "://" not in root:
+        return Path(root)
+    from upath import UPath
+
+    return UPath(root)
