@@ -154,8 +154,8 @@ def build_edges(
         if processes is None:
             processes = closing.enter_context(ParserProcesses(Limits(characters=max_characters)))
         parsing = _Parsing(processes, store)
-        scripts = _parse_all(history.rows, parsing, progress)
-        merging.read_history(history.rows, scripts)
+        scripts = _link_statements(history.rows, parsing, merging, progress)
+        merging.read_history(history.rows)
         parsing.parse(cell_texts(cells.rows, connections.rows))
         reads, misses = read_cells(
             cells.rows,
@@ -210,28 +210,35 @@ class _Parsing:
         self._store = store
         self._used: dict[Key, Script] = {}
 
-    def parse(
-        self, texts: Iterable[Text], progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def parse(self, texts: Iterable[Text]) -> None:
         """Parse all of them, so that ``parsed`` has them at hand."""
+        for _ in self.each(texts):
+            pass
+
+    def each(
+        self, texts: Iterable[Text], progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[Key, Script]]:
+        """Each distinct text with its script, the stored ones first, then as they are parsed."""
         keyed = {key_of(text.dialect, text.sql): text for text in texts}
         new: list[tuple[Key, Text]] = []
         for key, text in keyed.items():
-            if key in self._used:
-                continue
-            stored = None
-            if self._store is not None and len(text.sql) <= self._processes.limits.characters:
+            stored = self._used.get(key)
+            within = len(text.sql) <= self._processes.limits.characters
+            if stored is None and self._store is not None and within:
                 stored = self._store.get(key)
             if stored is not None:
                 self._used[key] = stored
+                yield key, stored
             else:
                 new.append((key, text))
         done = len(keyed) - len(new)
         if progress is not None and done:
             progress(done, len(keyed))
         for place, script in self._processes.parse([text for _, text in new]):
-            self._used[new[place][0]] = script
+            key = new[place][0]
+            self._used[key] = script
             done += 1
+            yield key, script
             if progress is not None:
                 progress(done, len(keyed))
 
@@ -247,14 +254,35 @@ class _Parsing:
             self._store.keep(self._used)
 
 
-def _parse_all(
-    history: pl.DataFrame, parsing: _Parsing, progress: Callable[[int, int], None] | None
+def _link_statements(
+    history: pl.DataFrame,
+    parsing: _Parsing,
+    merging: _Merging,
+    progress: Callable[[int, int], None] | None,
 ) -> Mapping[tuple[str, str], Script]:
-    """The script of each distinct statement, by dialect and ``sql_key``."""
-    rows = history.unique(["dialect", "sql_key"], keep="any").sort("dialect", "sql_key")
-    texts = list(rows.select("dialect", "sql_key", "sql").iter_rows())
-    parsing.parse((Text(dialect, sql) for dialect, _, sql in texts), progress)
-    return {(dialect, key): parsing.parsed(sql, dialect) for dialect, key, sql in texts}
+    """The script of each distinct statement, by dialect and ``sql_key``.
+
+    Each is linked for all its sessions as soon as it is parsed, while workers parse the next.
+    """
+    sessions: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in history.unique(_SCOPE, keep="any").sort(_SCOPE).iter_rows(named=True):
+        sessions.setdefault((row["dialect"], row["sql_key"]), []).append(row)
+    statements: dict[Key, list[tuple[str, str]]] = {}
+    texts = []
+    for (dialect, sql_key), (row, *_) in sessions.items():
+        statements.setdefault(key_of(dialect, row["sql"]), []).append((dialect, sql_key))
+        texts.append(Text(dialect, row["sql"]))
+    scripts: dict[tuple[str, str], Script] = {}
+    for key, script in parsing.each(texts, progress):
+        for statement in statements[key]:
+            scripts[statement] = script
+            for row in sessions[statement]:
+                merging.link(row, script)
+    return scripts
+
+
+def _scope(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _SCOPE)
 
 
 def _hidden(sql_key: str, references: References) -> Iterator[tuple[str, str, str]]:
@@ -283,6 +311,7 @@ class _Merging:
     def __init__(self, index: TableIndex, inlined: Mapping[tuple[str, str | None], str]) -> None:
         self.index = index
         self.inlined = inlined
+        self.linked: dict[tuple[Any, ...], _Linked] = {}
         self.edges: dict[_Key, _Edge] = {}
         self.missed: dict[tuple[str, str, str], tuple[str | None, int, Any, tuple[Any, ...]]] = {}
         self.exact = self.inferred = self.system = 0
@@ -336,13 +365,14 @@ class _Merging:
 
     # Query history and the warehouse's own record
 
-    def read_history(self, rows: pl.DataFrame, scripts: Mapping[tuple[str, str], Script]) -> None:
-        linked: dict[tuple[Any, ...], _Linked] = {}
+    def link(self, row: Mapping[str, Any], script: Script) -> None:
+        """Link one statement in the session of the row."""
+        self.linked[_scope(row)] = self._link(row, script)
+
+    def read_history(self, rows: pl.DataFrame) -> None:
+        """Add the executions of statements that are linked."""
         for row in rows.sort([*_SCOPE, "project_id", "cell_id"]).iter_rows(named=True):
-            scope = tuple(row[name] for name in _SCOPE)
-            if scope not in linked:
-                linked[scope] = self._link(row, scripts[row["dialect"], row["sql_key"]])
-            self._read_execution(row, linked[scope])
+            self._read_execution(row, self.linked[_scope(row)])
 
     def _link(self, row: Mapping[str, Any], script: Script) -> _Linked:
         service, dialect = row["service"], row["dialect"]
