@@ -65,6 +65,7 @@ def test_numbers_to_plot_and_what_changed(runs: list[dict[str, Mapping[str, Any]
     assert "snowflake_prod." not in second["lineage_edges"]["new_edges"].value
     entities = second["openmetadata_entities"]
     assert first["openmetadata_entities"]["created"].value > 0
+    assert "@" in first["openmetadata_entities"]["owners_without_user"].value
     assert entities["deleted"].value > 0
     assert entities["unchanged"].value > 0
     assert entities["failed"].value == entities["created"].value == 0

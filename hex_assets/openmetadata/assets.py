@@ -151,8 +151,12 @@ def _catalog(recipe: "Recipe") -> dict[str, Any]:
 
 
 def _metadata(frame: Frame) -> dict[str, Any]:
+    from hex_assets.openmetadata.publications import NO_USER
+
     written = frame.rows.filter(pl.col("action") != "unchanged")
+    unknown = frame.rows.select(owner=pl.col("reason").str.extract(rf"(\S+){NO_USER}")).drop_nulls()
     return {
+        "owners_without_user": dg.MetadataValue.md(bars(counted(unknown, "owner"))),
         "by_action": dg.MetadataValue.md(bars(counted(frame.rows, "action"))),
         "by_kind": dg.MetadataValue.md(bars(counted(frame.rows, "kind"))),
         "changes": dg.MetadataValue.md(

@@ -27,6 +27,9 @@ from hex_assets.openmetadata.source_hash import SourceHash, digest
 
 Wanted = DesiredDashboard | DesiredChart
 
+NO_USER = " has no user in OpenMetadata"
+"""Ends the reason of what has an owner whose address nobody there has."""
+
 _SHOWN = 80
 """Characters of a value before or after that a plan shows."""
 
@@ -454,7 +457,8 @@ def _names(owners: Iterable[EntityReference]) -> str:
 
 
 def _owner_note(wanted: Wanted, owner: EntityReference | None) -> str:
-    return "; its owner has no user in OpenMetadata" if wanted.owner_email and not owner else ""
+    unknown = wanted.owner_email is not None and owner is None
+    return f"; {wanted.owner_email}{NO_USER}" if unknown else ""
 
 
 def _body(wanted: Wanted, service: str, tags: Sequence[str], said: SourceHash) -> dict[str, Any]:

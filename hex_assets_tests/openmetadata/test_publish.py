@@ -597,3 +597,12 @@ def test_reads_stay_few(newest: Catalog) -> None:
     run(newest, hex_projects, lineage)
     assert newest.faults.writes() == []
     assert len(sent) == 6 + 40  # the listings, and without files the lineage of each
+
+
+def test_an_owner_without_user_is_named(catalog: Catalog) -> None:
+    rows = projects(project(1, owner_email="gone@shop.example"), project(2))
+    with catalog.client() as client:
+        frame = publish(client, recipe(), Sources(rows, edges()))
+    reasons = frame.rows.filter(kind="dashboard")["reason"].to_list()
+    assert reasons[0].endswith("; gone@shop.example has no user in OpenMetadata")
+    assert "no user" not in reasons[1]
