@@ -60,13 +60,13 @@ def wait_for_runs(demo: Demo, count: int) -> None:
 
 def materialize_by_clicking(demo: Demo) -> None:
     page = demo.open("/locations/hex_assets.definitions/jobs/publish_hex_to_openmetadata")
-    page.get_by_role("button", name=re.compile("Materialize all")).click()
-    page.get_by_role("dialog").get_by_text("Select a partition").click()
+    page.get_by_role("button", name=re.compile("Materialize all")).first.click()
+    page.get_by_role("dialog").get_by_text("Select a partition").first.click()
     page.get_by_text(WORKSPACE, exact=True).first.click()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Launch 1 run").click()
     # The dialog goes when Dagster has taken the run.
-    page.get_by_text("Launch runs to materialize").wait_for(state="hidden")
+    page.get_by_text("Launch runs to materialize").first.wait_for(state="hidden")
 
 
 def turn_the_sensor_on(demo: Demo) -> None:
@@ -77,7 +77,7 @@ def turn_the_sensor_on(demo: Demo) -> None:
     cursor = page.get_by_text(re.compile(f'"{WORKSPACE}"'))
     for _ in range(PATIENCE // 5_000):
         page.wait_for_timeout(5_000)
-        demo.open(sensor).get_by_text("Cursor", exact=True).wait_for()
+        demo.open(sensor).get_by_text("Cursor", exact=True).first.wait_for()
         if cursor.count():
             return
     pytest.fail("the sensor never looked")
