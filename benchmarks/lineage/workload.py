@@ -15,7 +15,7 @@ from benchmarks.lineage.corpus import Statement
 from hex_assets.frames import CATALOG_TABLES, Frame
 from hex_assets.openmetadata import fqn
 from hex_assets.warehouse.comment import split_comments
-from hex_assets.warehouse.reader import EXECUTIONS, HistoryBatch, Window, grouped
+from hex_assets.warehouse.reader import EXECUTIONS, HistoryBatch, Window
 
 SERVICE, DIALECT = "warehouse", "snowflake"
 WINDOW = Window(
@@ -71,7 +71,7 @@ class Log:
 
     def read(self, window: Window) -> Iterator[HistoryBatch]:
         for frame in self.frames:
-            yield HistoryBatch(grouped(frame))
+            yield HistoryBatch(frame)
 
     def check(self) -> str:
         return "in memory"

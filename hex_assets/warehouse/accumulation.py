@@ -30,6 +30,7 @@ from hex_assets.warehouse.history import (
 )
 from hex_assets.warehouse.reader import HistoryReader, Window
 from hex_assets.warehouse.shapes import masked_statement
+from hex_assets.warehouse.texts import Texts
 
 _STATE_KEY = "hex_assets.query_history"
 _VERSION = 1
@@ -174,6 +175,7 @@ def accumulate(
     project_ids: Collection[str] | None = None,
     projects_complete: bool = True,
     reset: Collection[str] = (),
+    texts: Texts | None = None,
     log: Callable[[str], None] = lambda message: None,
 ) -> Accumulated:
     """Read what is new of each service and add it.
@@ -192,8 +194,10 @@ def accumulate(
         projects_complete: whether those are all; if not, nothing is settled.
         reset: services that are read anew over the whole look-back; what is known of one leaves
             only when it has been read.
+        texts: what is known of texts already, to which this run adds; None knows nothing.
         log: receives one line per service.
     """
+    texts = texts or Texts()
     read: dict[str, ServiceRead] = {}
     failures: dict[str, HexAssetsError] = {}
     for service, reader in readers.items():
@@ -204,7 +208,7 @@ def accumulate(
                 raise reader
             windows = _windows(known, now, look_back, reader.latency)
             reads = {
-                window: read_window(reader, window, project_ids, state.store_sql)
+                window: read_window(reader, window, project_ids, state.store_sql, texts)
                 for window in windows
             }
             state = _advanced(kept, service, windows, reads, known, projects_complete)

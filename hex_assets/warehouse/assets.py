@@ -65,13 +65,19 @@ def warehouse_query_history(
         write_state,
     )
     from hex_assets.warehouse.history import HistoryFigures
+    from hex_assets.warehouse.known_texts import KnownTextsFile
 
     recipe = hex_recipes.recipe(context.partition_key)
     settings = recipe.hex_assets
     path = hex_frames.state_path("warehouse_query_history", context.partition_key)
     services = recipe.database_services
+    known = KnownTextsFile(
+        hex_frames.state_path("query_texts", context.partition_key),
+        recipe.hex.token.get_secret_value(),
+    )
     with failures(context, hex_recipes.retry_seconds):
         before = read_state(path) or HistoryState()
+        texts = known.read()
         after = accumulate(
             before.storing("full" if settings.store_sql == "full" else "masked"),
             open_history_readers(recipe),
@@ -81,11 +87,13 @@ def warehouse_query_history(
             project_ids=frozenset(hex_projects.rows["id"]),
             projects_complete=hex_projects.complete,
             reset=services if "*" in config.reset_services else config.reset_services,
+            texts=texts,
             log=context.log.info,
         )
         if services and len(after.failures) == len(services):
             raise next(iter(after.failures.values()))
         write_state(path, after.state)
+        known.keep(texts)
         frame = history_frame(after.state, services)
     last = hex_frames.last(WAREHOUSE_QUERY_HISTORY, context.partition_key)
     key = ["service", "database", "schema", "project_id", "cell_id", "sql_key"]

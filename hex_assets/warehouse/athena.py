@@ -21,12 +21,12 @@ from hex_assets.warehouse.aws import AwsCredentials
 from hex_assets.warehouse.comment import MARKER
 from hex_assets.warehouse.connection import SqlWarehouse
 from hex_assets.warehouse.faults import fault, translated
-from hex_assets.warehouse.reader import EXECUTIONS, STATEMENT_TYPES, HistoryBatch, Window, grouped
+from hex_assets.warehouse.reader import EXECUTIONS, STATEMENT_TYPES, HistoryBatch, Window
 
 _PER_REQUEST = 50
 """Most ids that one request lists or gets (Amazon Athena API reference)."""
 
-_GROUP_AT = 2_000
+_ROWS_PER_BATCH = 2_000
 _SLACK = timedelta(minutes=1)
 _POLL_SECONDS = 0.5
 
@@ -59,7 +59,7 @@ class Athena(SqlWarehouse):
         return "athena"
 
     def read_history(self, window: Window) -> Iterator[HistoryBatch]:
-        """Executions are grouped while they stream; ``row_limit`` bounds those looked at.
+        """Executions come one by one; ``row_limit`` bounds those looked at.
 
         The database is null: Athena's catalog is no part of OpenMetadata's names.
         """
@@ -72,7 +72,7 @@ class Athena(SqlWarehouse):
                     seen += len(found)
                     unknown += lost
                     held += _executions(found, window)
-                    if len(held) >= _GROUP_AT:
+                    if len(held) >= _ROWS_PER_BATCH:
                         yield _batch(held)
                         held = []
                     if seen >= self.row_limit:
@@ -263,7 +263,7 @@ def _executions(found: Sequence[Mapping[str, Any]], window: Window) -> Iterator[
 
 def _batch(held: list[dict[str, Any]]) -> HistoryBatch:
     rows = pl.DataFrame(held, schema=EXECUTIONS, orient="row")
-    return HistoryBatch(grouped(rows.filter(pl.col("query_text").str.contains(MARKER))))
+    return HistoryBatch(rows.filter(pl.col("query_text").str.contains(MARKER)))
 
 
 def _literal(value: Any) -> str:

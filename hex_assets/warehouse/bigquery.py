@@ -37,7 +37,7 @@ _ANSWER_SECONDS = 60
 """Longest wait for the answer to one request, and for it to be tried again."""
 
 # The marker is two joined literals, so that this statement does not find itself among the jobs.
-# Texts are grouped as ``reader.grouped`` does, by hashes of what comes before the marker and of
+# Texts are grouped as ``STATEMENTS`` says, by hashes of what comes before the marker and of
 # the comment without trace ids and users. Of a script that Hex sent, BigQuery lists the whole and
 # each statement: the whole counts only if no statement of it has the comment.
 _HISTORY = """

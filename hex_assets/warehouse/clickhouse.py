@@ -36,7 +36,7 @@ _NAME = re.compile(r"`((?:[^`\\]|\\.)*)`|([^.`]+)")
 _NO_TABLE = ("_table_function", "_temporary_and_external_tables")
 
 # The marker is two joined literals, so that this statement does not find itself in the log. Texts
-# are grouped as ``reader.grouped`` does, by hashes of what comes before the marker and of the
+# are grouped as ``STATEMENTS`` says, by hashes of what comes before the marker and of the
 # comment without trace ids and users. Texts without a marker come along only if they were cut: as
 # a count. The log is partitioned by the date at which statements end, in the server's time zone.
 _HISTORY = """

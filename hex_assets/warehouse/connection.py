@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
 from hex_assets.section import FilterPattern, Section, free_form, no_effect
-from hex_assets.warehouse.reader import HistoryBatch, Window, executions, grouped
+from hex_assets.warehouse.reader import HistoryBatch, Window, executions
 
 
 class WarehouseConnection(Section, ABC):
@@ -130,7 +130,7 @@ class SqlWarehouse(WarehouseConnection):
     def _own_history(self, statement: str, window: Window) -> Iterator[HistoryBatch]:
         bounds = {"start": window.start, "end": window.end}
         for names, rows in self.execute(statement, bounds):
-            yield HistoryBatch(grouped(executions(self.service, names, rows)))
+            yield HistoryBatch(executions(self.service, names, rows))
 
     @abstractmethod
     def read_history(self, window: Window) -> Iterator[HistoryBatch]:

@@ -13,7 +13,7 @@ import polars as pl
 from hex_assets.frames import INSTANT, NAMES, TABLES_READ, WAREHOUSE_QUERY_HISTORY, Frame
 from hex_assets.warehouse.comment import split_comments
 from hex_assets.warehouse.reader import HistoryBatch, HistoryReader, Window
-from hex_assets.warehouse.shapes import Shapes
+from hex_assets.warehouse.texts import FOREIGN, UNREADABLE, Texts
 
 KEY = ["service", "dialect", "database", "schema", "project_id", "cell_id", "sql_key"]
 """What makes a row of the history: the same statement in the same place."""
@@ -33,6 +33,11 @@ STATEMENT_ROWS: dict[str, Any] = {
     "resolved": TABLES_READ,
 }
 """One row per ``KEY``; the other columns are those of ``WAREHOUSE_QUERY_HISTORY``."""
+
+_ROWS_WITH_USERS: dict[str, Any] = {
+    "users" if name == "user_buckets" else name: NAMES if name == "user_buckets" else dtype
+    for name, dtype in STATEMENT_ROWS.items()
+}
 
 StoreSql = Literal["full", "masked", "none"]
 
@@ -56,7 +61,7 @@ class HistoryFigures:
         foreign: executions by projects that are not of this workspace.
         unreadable: executions whose comment names no project, because it is cut or damaged.
         cut: executions of the longest texts, which the warehouse cut; Hex's or not, unknown.
-        texts: distinct statements before masking, added up over the batches.
+        texts: distinct texts before masking, but for trace id and user; added up over the batches.
         bytes_read: bytes that the warehouse says it read, or bills; 0 where it does not tell.
     """
 
@@ -97,6 +102,7 @@ def read_window(
     window: Window,
     project_ids: Collection[str] | None = None,
     store_sql: StoreSql = "masked",
+    texts: Texts | None = None,
 ) -> WindowRead:
     """One row per distinct masked statement, session and Hex cell.
 
@@ -107,25 +113,27 @@ def read_window(
             counted. None keeps all.
         store_sql: what the column ``sql`` holds: the masked statement, the last full one
             without its Hex comment, or nothing. The key is always that of the masked one.
+        texts: what is known of texts already, to which this read adds; None knows nothing.
 
     Raises:
         WarehouseError: the reader did not read to its end.
     """
-    shapes = Shapes()
-    whole = pl.DataFrame(schema=STATEMENT_ROWS)
+    texts = texts or Texts()
+    whole = pl.DataFrame(schema=_ROWS_WITH_USERS)
     parts: list[pl.DataFrame] = []
     figures = HistoryFigures()
     gaps: list[str] = []
     for batch in _in_larger_parts(reader.read(window)):
-        part, of_batch = _statements(reader, batch.rows, project_ids, store_sql, shapes)
+        part, of_batch = _statements(reader, batch, project_ids, store_sql, texts)
         figures += of_batch + HistoryFigures(
             rows=batch.rows.height, cut=batch.cut, bytes_read=batch.bytes_read
         )
         gaps += batch.gaps
         parts.append(part)
         if sum(part.height for part in parts) > max(_COMPACT_ABOVE, whole.height):
-            whole, parts = merged([whole, *parts]), []
-    return WindowRead(merged([whole, *parts]), figures, tuple(gaps))
+            whole, parts = _merged(pl.concat([whole, *parts]), "users"), []
+    rows = _with_buckets(_merged(pl.concat([whole, *parts]), "users"))
+    return WindowRead(rows, figures, tuple(gaps))
 
 
 def _in_larger_parts(batches: Iterable[HistoryBatch]) -> Iterator[HistoryBatch]:
@@ -135,6 +143,9 @@ def _in_larger_parts(batches: Iterable[HistoryBatch]) -> Iterator[HistoryBatch]:
     """
     waiting: list[HistoryBatch] = []
     for batch in batches:
+        if waiting and waiting[-1].single != batch.single:
+            yield _together(waiting)
+            waiting = []
         waiting.append(batch)
         rows = sum(one.rows.height for one in waiting)
         if rows >= _ROWS_AT_ONCE or sum(map(_bytes, waiting)) >= _BYTES_AT_ONCE:
@@ -209,37 +220,60 @@ def user_buckets(users: Collection[str], shape: str) -> list[int]:
         shape: what tells the statement from others.
     """
     key = hashlib.blake2b(shape.encode(), digest_size=32).digest()
-    digests = (
-        hashlib.blake2b(user.lower().encode(), digest_size=2, key=key).digest() for user in users
-    )
-    return sorted({int.from_bytes(digest, "big") for digest in digests})
+    keyed = hashlib.blake2b(digest_size=2, key=key)
+    buckets = set()
+    for user in users:
+        digest = keyed.copy()
+        digest.update(user.lower().encode())
+        buckets.add(int.from_bytes(digest.digest(), "big"))
+    return sorted(buckets)
 
 
 def _statements(
     reader: HistoryReader,
-    rows: pl.DataFrame,
+    batch: HistoryBatch,
     project_ids: Collection[str] | None,
     store_sql: StoreSql,
-    shapes: Shapes,
+    texts: Texts,
 ) -> tuple[pl.DataFrame, HistoryFigures]:
     """One batch, decoded, filtered and masked."""
-    decoded = rows.hstack(split_comments(rows["query_text"]))
-    readable = decoded.filter(pl.col("project_id").is_not_null())
-    ours = readable
-    if project_ids is not None:
-        ours = readable.filter(pl.col("project_id").is_in(list(project_ids)))
-    masks = shapes.masked(ours["statement"], reader.sql_dialect)
-    masked = ours.hstack(masks)
-    stored = {"masked": pl.col("masked"), "full": pl.col("statement")}
-    part = masked.select(
+    dialect = reader.sql_dialect
+    read = texts.read(batch.rows["query_text"], dialect, project_ids)
+    rows = batch.rows.hstack(read).drop("query_text").with_row_index("text")
+    users = pl.col("users").explode()
+    if batch.single:
+        users = pl.coalesce("user_email", pl.col("user").str.to_lowercase())
+        rows = rows.rename({"query_id": "sample_query_id", "started_at": "last_seen"})
+        rows = rows.with_columns(first_seen="last_seen", executions=pl.lit(1, pl.Int64))
+    ours = rows.filter(pl.col("meaning") > UNREADABLE)
+    by_meaning = (
+        ours.lazy()
+        .sort("last_seen", "sample_query_id", nulls_last=False)
+        .group_by("database", "schema", "meaning", maintain_order=True)
+        .agg(
+            pl.col("text").last(),
+            pl.col("executions").sum(),
+            pl.col("first_seen").min(),
+            pl.col("last_seen").max(),
+            users.drop_nulls().unique().sort().alias("users"),
+            pl.col("sample_query_id").drop_nulls().last(),
+            pl.col("resolved").drop_nulls().last(),
+        )
+        .collect()
+    )
+    sql = {"masked": pl.col("masked"), "none": pl.lit(None, pl.String)}.get(store_sql)
+    if sql is None:
+        last_texts = batch.rows["query_text"].gather(by_meaning["text"])
+        sql = pl.lit(split_comments(last_texts)["statement"])
+    part = by_meaning.hstack(texts.meanings(dialect)[by_meaning["meaning"]]).select(
         pl.lit(reader.service).alias("service"),
-        pl.lit(reader.sql_dialect).alias("dialect"),
+        pl.lit(dialect).alias("dialect"),
         "database",
         "schema",
         "project_id",
         "cell_id",
         "sql_key",
-        stored.get(store_sql, pl.lit(None, pl.String)).alias("sql"),
+        sql.alias("sql"),
         "executions",
         "first_seen",
         "last_seen",
@@ -248,14 +282,21 @@ def _statements(
         "sample_query_id",
         "resolved",
     )
-    made_one = _merged(part, "users")
-    users, keys = made_one["users"].to_list(), made_one["sql_key"].to_list()
-    buckets = pl.Series("user_buckets", map(user_buckets, users, keys), BUCKETS)
-    total, named, counted = (int(one["executions"].sum()) for one in (decoded, readable, ours))
+    total, foreign, counted = (
+        int(rows.filter(those)["executions"].sum())
+        for those in (pl.lit(True), pl.col("meaning") == FOREIGN, pl.col("meaning") > UNREADABLE)
+    )
     figures = HistoryFigures(
         executions=counted,
-        foreign=named - counted,
-        unreadable=total - named,
-        texts=ours["statement"].n_unique(),
+        foreign=foreign,
+        unreadable=total - foreign - counted,
+        texts=ours["head"].n_unique(),
     )
-    return made_one.with_columns(buckets).select(*STATEMENT_ROWS), figures
+    return part, figures
+
+
+def _with_buckets(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of ``STATEMENT_ROWS``, of rows that list the users themselves."""
+    users, keys = rows["users"].to_list(), rows["sql_key"].to_list()
+    buckets = pl.Series("user_buckets", map(user_buckets, users, keys), BUCKETS)
+    return rows.with_columns(buckets).select(*STATEMENT_ROWS)

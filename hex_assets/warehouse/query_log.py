@@ -20,7 +20,7 @@ from hex_assets.frames import INSTANT, TABLES_READ
 from hex_assets.section import free_form
 from hex_assets.warehouse.comment import MARKER, USER_EMAIL
 from hex_assets.warehouse.connection import WarehouseConnection
-from hex_assets.warehouse.reader import STATEMENT_TYPES, HistoryBatch, Window, grouped
+from hex_assets.warehouse.reader import STATEMENT_TYPES, HistoryBatch, Window
 from hex_assets.warehouse.tables_read import tables_read
 
 LogColumn = Literal[
@@ -264,7 +264,7 @@ class QueryLog(WarehouseConnection):
                 single = dated.filter(pl.col("executions").is_null())
                 several = dated.filter(pl.col("executions").is_not_null())
                 if single.height:
-                    yield HistoryBatch(grouped(_executions(single)))
+                    yield HistoryBatch(_executions(single))
                 if several.height:
                     yield HistoryBatch(_groups(several))
         if undated:

@@ -11,7 +11,6 @@ import polars as pl
 
 from hex_assets.errors import WarehouseError
 from hex_assets.frames import INSTANT, NAMES, TABLES_READ
-from hex_assets.warehouse.comment import MARKER, USER_EMAIL, anonymous
 
 STATEMENTS: Mapping[str, tuple[Any, str]] = {
     "query_text": (pl.String, "one whole text as the warehouse logged it, with its Hex comment"),
@@ -34,7 +33,7 @@ STATEMENTS: Mapping[str, tuple[Any, str]] = {
 }
 """Columns of a batch.
 
-Texts are grouped that are equal but for trace id and user in their comment (see ``grouped``). The
+Texts are grouped that are equal but for trace ids and users from the first marker on. The
 same group may come up several times, in one batch or in several.
 """
 
@@ -78,7 +77,7 @@ class HistoryBatch:
     """A part of what a reader found.
 
     Attributes:
-        rows: the columns of ``STATEMENTS``.
+        rows: the columns of ``STATEMENTS``, or of ``EXECUTIONS`` where the source cannot group.
         cut: executions whose text the warehouse cut at its limit, which takes the comment away,
             so that nobody can say whether Hex sent them.
         gaps: what could not be read, in words.
@@ -89,6 +88,11 @@ class HistoryBatch:
     cut: int = 0
     gaps: tuple[str, ...] = ()
     bytes_read: int = 0
+
+    @property
+    def single(self) -> bool:
+        """Whether each row is one execution."""
+        return "started_at" in self.rows.columns
 
 
 class HistoryReader(Protocol):
@@ -170,48 +174,3 @@ def in_utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         return instant.replace(tzinfo=timezone.utc)
     return instant.astimezone(timezone.utc)
-
-
-def grouped(executions: pl.DataFrame) -> pl.DataFrame:
-    """Single executions (``EXECUTIONS``) as rows of ``STATEMENTS``.
-
-    What a warehouse groups itself has to come out as this would make it: executions are one group
-    if database, schema, the text before the first marker and, without trace ids and users, the
-    text from it on are equal.
-    """
-    text = pl.col("query_text")
-    comment = pl.col("comment")
-    # Cutting bytes at the marker takes a seventh of the time of a pattern that reaches to the end.
-    place, octets = text.str.find(MARKER), text.cast(pl.Binary).bin
-    return (
-        executions.lazy()
-        .with_columns(place=place.fill_null(0), marked=place.is_not_null())
-        .with_columns(
-            body=pl.when("marked").then(octets.slice(0, "place").cast(pl.String)).otherwise(text),
-            comment=pl.when("marked").then(octets.slice("place").cast(pl.String)),
-        )
-        .sort("started_at", "query_id", nulls_last=False)
-        .group_by(
-            "body",
-            anonymous(comment).alias("comment_of_all"),
-            "database",
-            "schema",
-            maintain_order=True,
-        )
-        .agg(
-            pl.col("query_text").last(),
-            pl.coalesce(comment.str.extract(USER_EMAIL), "user")
-            .str.to_lowercase()
-            .drop_nulls()
-            .unique()
-            .sort()
-            .alias("users"),
-            pl.len().cast(pl.Int64).alias("executions"),
-            pl.col("started_at").min().alias("first_seen"),
-            pl.col("started_at").max().alias("last_seen"),
-            pl.col("query_id").drop_nulls().last().alias("sample_query_id"),
-            pl.col("resolved").drop_nulls().last(),
-        )
-        .select(*STATEMENT_TYPES)
-        .collect()
-    )

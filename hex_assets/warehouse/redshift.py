@@ -39,7 +39,6 @@ from hex_assets.warehouse.reader import (
     HistoryBatch,
     Window,
     batch,
-    grouped,
     in_utc,
     nothing_but,
 )
@@ -319,10 +318,10 @@ class Redshift(SqlWarehouse):
                 }
             )
             if len(waiting) == _LONG_TEXTS_PER_BATCH:
-                yield HistoryBatch(grouped(pl.DataFrame(waiting, EXECUTIONS, orient="row")))
+                yield HistoryBatch(pl.DataFrame(waiting, EXECUTIONS, orient="row"))
                 waiting = []
         if waiting:
-            yield HistoryBatch(grouped(pl.DataFrame(waiting, EXECUTIONS, orient="row")))
+            yield HistoryBatch(pl.DataFrame(waiting, EXECUTIONS, orient="row"))
 
     @contextmanager
     def _tables_read(self) -> Iterator[_TablesRead]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from hex_assets.warehouse.reader import EXECUTIONS, grouped
-from hex_assets_tests.warehouse.grouping import Executions
+from hex_assets.warehouse.reader import EXECUTIONS
+from hex_assets_tests.warehouse.grouping import Executions, grouped
 from hex_assets_tests.warehouse.logs import WINDOW
 from hex_assets_tests.warehouse.reads import QueryHistory, read_query_history
 

@@ -23,7 +23,7 @@ from hex_assets.warehouse.accumulation import (
     read_state,
     write_state,
 )
-from hex_assets.warehouse.reader import EXECUTIONS, HistoryBatch, HistoryReader, Window, grouped
+from hex_assets.warehouse.reader import EXECUTIONS, HistoryBatch, HistoryReader, Window
 from hex_assets_tests.warehouse.comments import OTHER_PROJECT, PROJECT, comment
 from hex_assets_tests.warehouse.logs import NOON
 from hex_assets_tests.warehouse.reads import read_query_history
@@ -79,13 +79,11 @@ class Log:
             if window.start <= row["started_at"] < window.end
             and row["started_at"] + one.late * MINUTE <= self.now
         ]
-        yield HistoryBatch(grouped(pl.DataFrame(rows, schema=EXECUTIONS, orient="row")))
+        yield HistoryBatch(pl.DataFrame(rows, schema=EXECUTIONS, orient="row"))
         if self.breaks:
             raise WarehouseError(self.service, "the connection broke")
         if self.gap:
-            yield HistoryBatch(
-                grouped(pl.DataFrame([], schema=EXECUTIONS, orient="row")), gaps=(self.gap,)
-            )
+            yield HistoryBatch(pl.DataFrame([], schema=EXECUTIONS, orient="row"), gaps=(self.gap,))
 
     def check(self) -> str:
         return "listed"

@@ -95,7 +95,7 @@ def requests(url: str) -> list[str]:
 def test_grouped_while_streaming_as_from_a_file(
     athena_url: str, tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hex_assets.warehouse.athena._GROUP_AT", 5)
+    monkeypatch.setattr("hex_assets.warehouse.athena._ROWS_PER_BATCH", 5)
     log = sorted(query_log(), key=lambda row: row["start_time"])
     group = fill(athena_url, log, prefix)
     # Athena tells neither catalog nor user.
@@ -158,7 +158,7 @@ def test_several_work_groups(athena_url: str) -> None:
         for run in (1, 2)
     )
     both = make(athena_url, history_workgroups=[first, second])
-    assert sum(batch.rows["executions"].sum() for batch in both.read(WINDOW)) == 2
+    assert sum(batch.rows.height for batch in both.read(WINDOW)) == 2
     assert both.check() == f"readable, work group {first}, {second}; Athena names no users"
     every = make(athena_url, history_workgroups=["*"])
     assert {"primary", first, second} <= set(
@@ -209,7 +209,7 @@ def test_a_role_is_assumed(athena_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     reader = make(athena_url, aws=role, workgroup=group)
     assert reader.aws_config.session("glue").get_credentials().access_key != "AKIA"
     (batch,) = reader.read(WINDOW)
-    assert batch.rows["executions"].to_list() == [1]
+    assert batch.rows.height == 1
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from pydantic import SecretStr, ValidationError
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.warehouse.mysql import MariaDB, Mysql
-from hex_assets.warehouse.reader import EXECUTIONS, Window, grouped
+from hex_assets.warehouse.reader import EXECUTIONS, Window
 from hex_assets_tests.warehouse.comments import CELL, comment, trace_id
-from hex_assets_tests.warehouse.grouping import Executions
+from hex_assets_tests.warehouse.grouping import Executions, grouped
 from hex_assets_tests.warehouse.logs import WINDOW, entry, query_log
 from hex_assets_tests.warehouse.reads import read_query_history
 from hex_assets_tests.warehouse.servers import mariadb

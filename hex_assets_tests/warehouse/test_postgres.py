@@ -16,9 +16,9 @@ from pydantic import SecretStr, ValidationError
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.warehouse.postgres import Postgres
 from hex_assets.warehouse.query_log import LogColumn, QueryLog
-from hex_assets.warehouse.reader import EXECUTIONS, Window, grouped
+from hex_assets.warehouse.reader import EXECUTIONS, Window
 from hex_assets_tests.warehouse.comments import comment, trace_id
-from hex_assets_tests.warehouse.grouping import Executions
+from hex_assets_tests.warehouse.grouping import Executions, grouped
 from hex_assets_tests.warehouse.logs import WINDOW, entry, query_log
 from hex_assets_tests.warehouse.reads import read_query_history
 from hex_assets_tests.warehouse.servers import postgres, wait_for_text

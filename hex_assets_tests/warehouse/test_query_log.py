@@ -18,6 +18,7 @@ from hex_assets.errors import WarehouseError
 from hex_assets.warehouse.query_log import QueryLog
 from hex_assets.warehouse.reader import Window
 from hex_assets_tests.warehouse.comments import PROJECT, comment, trace_id
+from hex_assets_tests.warehouse.grouping import statements
 from hex_assets_tests.warehouse.logs import NOON, WINDOW, entry, query_log
 from hex_assets_tests.warehouse.reads import read_query_history
 
@@ -30,7 +31,7 @@ def reader(path: Path | str, **settings: Any) -> QueryLog:
 
 
 def read(log: QueryLog, window: Window = WINDOW) -> pl.DataFrame:
-    return pl.concat([batch.rows for batch in log.read(window)])
+    return pl.concat([statements(batch) for batch in log.read(window)])
 
 
 def write(path: Path, rows: Rows) -> Path:
@@ -251,7 +252,7 @@ def test_large_logs_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("hex_assets.warehouse.query_log._ROWS_PER_BATCH", 100)
     rows = [entry(0, f"SELECT 1 {comment(trace_id=trace_id(run))}") for run in range(1_000)]
     log = reader(write(tmp_path / "log.parquet", rows))
-    executions = [batch.rows["executions"].sum() for batch in log.read(WINDOW)]
+    executions = [statements(batch)["executions"].sum() for batch in log.read(WINDOW)]
     assert sum(executions) == 1_000
     assert max(executions) <= 100
     (row,) = read_query_history([log], WINDOW).frame.rows.rows(named=True)

@@ -21,10 +21,10 @@ from pydantic import ValidationError
 
 from hex_assets.errors import MissingExtra, WarehouseError
 from hex_assets.warehouse import redshift
-from hex_assets.warehouse.reader import EXECUTIONS, grouped
+from hex_assets.warehouse.reader import EXECUTIONS
 from hex_assets.warehouse.redshift import Redshift
 from hex_assets_tests.warehouse.comments import comment, trace_id
-from hex_assets_tests.warehouse.grouping import Executions
+from hex_assets_tests.warehouse.grouping import Executions, grouped
 from hex_assets_tests.warehouse.logs import WINDOW, entry, query_log
 from hex_assets_tests.warehouse.reads import read_query_history
 from hex_assets_tests.warehouse.redshift_proxy import redshift_proxy
