@@ -72,6 +72,7 @@ def lineage(
 ) -> Iterator[dg.MaterializeResult[Frame]]:
     """Parse each distinct statement once and resolve what it reads against the catalog."""
     from hex_assets.lineage.edges import build_edges
+    from hex_assets.lineage.links import LinkStore
     from hex_assets.lineage.parse_store import ParseStore
 
     recipe = hex_recipes.recipe(context.partition_key)
@@ -87,6 +88,7 @@ def lineage(
             imports=hex_component_imports,
             queried_tables=hex_queried_tables,
             store=ParseStore(hex_frames.state_path("lineage", context.partition_key)),
+            links=LinkStore(hex_frames.state_path("lineage_links", context.partition_key)),
         )
     if "lineage_edges" in selected:
         keep_sql = recipe.hex_assets.store_sql != "none"

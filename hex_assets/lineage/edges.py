@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -24,9 +24,20 @@ from hex_assets.frames import (
     Frame,
 )
 from hex_assets.lineage.cells import CellReads, Miss, cell_texts, read_cells
+from hex_assets.lineage.links import (
+    COUNTS,
+    LINKS,
+    SCOPE,
+    Link,
+    LinkStore,
+    links_frame,
+    misses_of,
+    resolution_of,
+    tables_of,
+)
 from hex_assets.lineage.names import Name, Session, TableName, session_of
 from hex_assets.lineage.parse import MAX_CHARACTERS, Reference, References, Script
-from hex_assets.lineage.parse_store import Key, ParseStore, key_of
+from hex_assets.lineage.parse_store import NOTED_AFTER, Key, ParseStore, key_of
 from hex_assets.lineage.parser_processes import Limits, ParserProcesses, Text
 from hex_assets.lineage.queries import USAGES, usage_words
 from hex_assets.lineage.resolve import (
@@ -42,8 +53,6 @@ CELL_SQL = "cell_sql"
 QUERIED_TABLES = "queried_tables"
 QUERY_HISTORY = "query_history"
 WAREHOUSE_RESOLVED = "warehouse_resolved"
-
-_SCOPE = ["service", "dialect", "sql_key", "database", "schema"]
 
 
 @dataclass(frozen=True)
@@ -93,11 +102,16 @@ class _Key(NamedTuple):
 
 @dataclass
 class _Edge:
-    """One edge and what its witnesses say."""
+    """One edge and what its witnesses say.
+
+    Attributes:
+        linked: rows of ``tables_of`` the links, whose columns are the edge's, too.
+    """
 
     columns: dict[str, int]
     evidence: set[str]
     resolution: Resolution
+    linked: list[int] = field(default_factory=list)
     executions: int = 0
     users: int = 0
     last_seen: datetime | None = None
@@ -117,6 +131,7 @@ def build_edges(
     imports: Frame | None = None,
     queried_tables: Frame | None = None,
     store: ParseStore | None = None,
+    links: LinkStore | None = None,
     processes: ParserProcesses | None = None,
 ) -> Lineage:
     """Link projects and cells to the tables and columns they read.
@@ -135,6 +150,7 @@ def build_edges(
         imports: a frame of ``HEX_COMPONENT_IMPORTS``.
         queried_tables: a frame of ``HEX_QUERIED_TABLES``.
         store: parse results of earlier runs, which need no parse; None parses all.
+        links: links of earlier runs, which need no look at the script; None links all.
         processes: parse what is not stored, within their limits rather than ``max_characters``;
             the caller closes them. None means own ones, as many as there are processors.
 
@@ -148,41 +164,42 @@ def build_edges(
     queried_tables = queried_tables or HEX_QUERIED_TABLES.empty()
     inputs = (history, catalog_tables, cells, connections, imports, queried_tables)
     gaps = tuple(dict.fromkeys(gap for frame in inputs for gap in frame.gaps))
-    merging = _Merging(TableIndex(catalog_tables.rows, prefixes), _inlined(cells.rows))
+    index = TableIndex(catalog_tables.rows, prefixes)
     with ExitStack() as closing:
         closing.enter_context(_without_cyclic_collector())
         if processes is None:
             processes = closing.enter_context(ParserProcesses(Limits(characters=max_characters)))
         parsing = _Parsing(processes, store)
-        scripts = _link_statements(history.rows, parsing, merging, progress)
+        linked = _links(history.rows, index, links, parsing, progress)
+        merging = _Merging(index, _inlined(cells.rows), linked)
         merging.read_history(history.rows)
         parsing.parse(cell_texts(cells.rows, connections.rows))
         reads, misses = read_cells(
             cells.rows,
             connections.rows,
             imports.rows,
-            merging.index,
+            index,
             parsing.parsed,
         )
     parsing.keep()
+    if links is not None:
+        links.keep(linked)
     merging.read_cells(cells.rows, reads, misses)
     merging.read_queried_tables(queried_tables.rows, connections.rows)
     disagreements = list(merging.disagreements())
     merging.follow_imports(imports.rows)
-    unresolved = sum(merging.unresolved_by_scope)
+    statements = linked.unique(["dialect", "sql_key"])
+    counts = {name: int(linked[name].sum()) for name in COUNTS}
     return Lineage(
         edges=LINEAGE_EDGES.frame(merging.edge_rows(), gaps),
         unresolved=UNRESOLVED_REFERENCES.frame(merging.unresolved_rows(), gaps),
         disagreements=EVIDENCE_DISAGREEMENTS.frame(disagreements, gaps),
         figures=LineageFigures(
             executions=int(history.rows["executions"].sum()),
-            statements=len(scripts),
-            unparsed=sum(not script.parsed for script in scripts.values()),
-            references=merging.exact + merging.inferred + unresolved + merging.system,
-            exact=merging.exact,
-            inferred=merging.inferred,
-            unresolved=unresolved,
-            system=merging.system,
+            statements=statements.height,
+            unparsed=int((~statements["parsed"]).sum()),
+            references=sum(counts.values()),
+            **counts,
         ),
     )
 
@@ -209,6 +226,11 @@ class _Parsing:
         self._processes = processes
         self._store = store
         self._used: dict[Key, Script] = {}
+        self._needed: set[Key] = set()
+
+    def need(self, key: Key) -> None:
+        """Keep what is stored of a text, though nobody asks for it now."""
+        self._needed.add(key)
 
     def parse(self, texts: Iterable[Text]) -> None:
         """Parse all of them, so that ``parsed`` has them at hand."""
@@ -251,38 +273,85 @@ class _Parsing:
     def keep(self) -> None:
         """Store what was used."""
         if self._store is not None:
-            self._store.keep(self._used)
+            self._store.keep(self._used, self._needed)
 
 
-def _link_statements(
+def _links(
     history: pl.DataFrame,
+    index: TableIndex,
+    store: LinkStore | None,
     parsing: _Parsing,
-    merging: _Merging,
     progress: Callable[[int, int], None] | None,
-) -> Mapping[tuple[str, str], Script]:
-    """The script of each distinct statement, by dialect and ``sql_key``.
+) -> pl.DataFrame:
+    """The links of all statements, with the columns of ``LINKS``, in the order of ``SCOPE``.
 
-    Each is linked for all its sessions as soon as it is parsed, while workers parse the next.
+    A statement is linked in all sessions that are new as soon as it is parsed, while workers parse
+    the next.
     """
-    sessions: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in history.unique(_SCOPE, keep="any").sort(_SCOPE).iter_rows(named=True):
-        sessions.setdefault((row["dialect"], row["sql_key"]), []).append(row)
-    statements: dict[Key, list[tuple[str, str]]] = {}
+    today = date.today() if store is None else store.today()
+    known = pl.DataFrame(schema=LINKS) if store is None else store.valid(index)
+    scopes = history.unique(SCOPE, keep="any")
+    known = known.join(scopes, on=SCOPE, how="semi", nulls_equal=True)
+    for dialect, sql in _fading(known, scopes, today):
+        parsing.need(key_of(dialect, sql))
+    new = scopes.join(known, on=SCOPE, how="anti", nulls_equal=True).sort(SCOPE)
+    sessions: dict[Key, list[dict[str, Any]]] = {}
     texts = []
-    for (dialect, sql_key), (row, *_) in sessions.items():
-        statements.setdefault(key_of(dialect, row["sql"]), []).append((dialect, sql_key))
-        texts.append(Text(dialect, row["sql"]))
-    scripts: dict[tuple[str, str], Script] = {}
-    for key, script in parsing.each(texts, progress):
-        for statement in statements[key]:
-            scripts[statement] = script
-            for row in sessions[statement]:
-                merging.link(row, script)
-    return scripts
+    for row in new.iter_rows(named=True):
+        text = Text(row["dialect"], row["sql"])
+        sessions.setdefault(key_of(*text), []).append(row)
+        texts.append(text)
+    found = {
+        tuple(row[name] for name in SCOPE): _link(row, script, index)
+        for key, script in parsing.each(texts, progress)
+        for row in sessions[key]
+    }
+    return pl.concat([known, links_frame(found, index, today)]).sort(SCOPE)
 
 
-def _scope(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _SCOPE)
+def _fading(known: pl.DataFrame, scopes: pl.DataFrame, today: date) -> Iterator[tuple[str, str]]:
+    """Dialect and text of statements that are linked, but whose use was last noted long ago."""
+    fading = known.filter(pl.col("last_used") < today - NOTED_AFTER)
+    found = scopes.join(fading, on=SCOPE, how="semi", nulls_equal=True)
+    yield from found.select("dialect", "sql").iter_rows()
+
+
+def _link(row: Mapping[str, Any], script: Script, index: TableIndex) -> Link:
+    """What one statement reads in the session of the row."""
+    service, dialect = row["service"], row["dialect"]
+    session = session_of(dialect, row["database"], row["schema"])
+    references = script.references(session)
+    found: dict[Reference, Resolved] = {}
+    link = Link(parsed=script.parsed)
+    for hidden, reason, detail in _hidden(row["sql_key"], references):
+        link.misses.setdefault((hidden, reason), detail)
+        link.unresolved += 1
+    for reference in references.tables:
+        link.names |= index.looked_up(dialect, reference.table)
+        answer = index.resolve(service, dialect, reference.table, reference.session)
+        if answer is None:
+            link.system += 1
+        elif isinstance(answer, Resolved):
+            found[reference] = answer
+            resolution = Resolution.TOLERANT if reference.tolerant else answer.resolution
+            link.exact += resolution is Resolution.EXACT
+            link.inferred += resolution is not Resolution.EXACT
+            old = link.tables.get(answer.table)
+            if old is None or resolution.surer_than(old[0]):
+                link.tables[answer.table] = resolution, old[1] if old else {}
+        elif not reference.tolerant:
+            written = reference.table.written(dialect)
+            link.misses.setdefault((written, answer.reason.value), answer.detail or None)
+            link.unresolved += 1
+    used, _ = script.columns(session, lambda r: found[r].columns if r in found else None)
+    for origin, columns in used.items():
+        if isinstance(origin, Reference) and origin in found:
+            table = found[origin].table
+            merged = link.tables[table][1]
+            for column, usage in columns.items():
+                if not table.columns or column in table.columns:
+                    merged[column] = merged.get(column, 0) | usage
+    return link
 
 
 def _hidden(sql_key: str, references: References) -> Iterator[tuple[str, str, str]]:
@@ -297,25 +366,21 @@ def _hidden(sql_key: str, references: References) -> Iterator[tuple[str, str, st
         yield sql_key, Reason.NOT_PARSED.value, "; ".join(not_parsed[:3])
 
 
-@dataclass
-class _Linked:
-    """What one statement reads when it runs in one session."""
-
-    tables: dict[CatalogTable, tuple[Resolution, dict[str, int]]]
-    misses: dict[tuple[str, str], str | None]
-
-
 class _Merging:
     """Edges being gathered from one witness after the other."""
 
-    def __init__(self, index: TableIndex, inlined: Mapping[tuple[str, str | None], str]) -> None:
+    def __init__(
+        self,
+        index: TableIndex,
+        inlined: Mapping[tuple[str, str | None], str],
+        links: pl.DataFrame,
+    ) -> None:
         self.index = index
         self.inlined = inlined
-        self.linked: dict[tuple[Any, ...], _Linked] = {}
+        self.links = links
+        self.tables = tables_of(links)
         self.edges: dict[_Key, _Edge] = {}
         self.missed: dict[tuple[str, str, str], tuple[str | None, int, Any, tuple[Any, ...]]] = {}
-        self.exact = self.inferred = self.system = 0
-        self.unresolved_by_scope: list[int] = []
         self.ran: set[tuple[str, str | None]] = set()
         self.differences: dict[tuple[Any, ...], int] = {}
         self.listed: set[str] = set()
@@ -332,7 +397,7 @@ class _Merging:
         if edge is None:
             edge = self.edges[key] = _Edge({}, set(), resolution)
         edge.evidence.add(evidence)
-        if resolution.surer_than(edge.resolution):
+        if resolution is not edge.resolution and resolution.surer_than(edge.resolution):
             edge.resolution = resolution
         for column, usage in columns.items():
             edge.columns[column] = edge.columns.get(column, 0) | usage
@@ -365,72 +430,50 @@ class _Merging:
 
     # Query history and the warehouse's own record
 
-    def link(self, row: Mapping[str, Any], script: Script) -> None:
-        """Link one statement in the session of the row."""
-        self.linked[_scope(row)] = self._link(row, script)
-
     def read_history(self, rows: pl.DataFrame) -> None:
-        """Add the executions of statements that are linked."""
-        for row in rows.sort([*_SCOPE, "project_id", "cell_id"]).iter_rows(named=True):
-            self._read_execution(row, self.linked[_scope(row)])
+        """Add the executions of statements, by what they link to."""
+        tables: list[list[tuple[CatalogTable, Resolution, int]]]
+        tables = [[] for _ in range(self.links.height)]
+        listed = self.tables.select("link", "table_id", "resolution").iter_rows()
+        for place, (link, table_id, resolution) in enumerate(listed):
+            table = self.index.by_id(table_id)
+            tables[link].append((table, resolution_of(resolution), place))
+        misses: dict[int, list[tuple[str, str, str | None]]] = {}
+        for link, *miss in misses_of(self.links).iter_rows():
+            misses.setdefault(link, []).append(tuple(miss))
+        numbered = self.links.select(SCOPE).with_row_index("link")
+        history = rows.join(numbered, on=SCOPE, nulls_equal=True)
+        for row in history.sort([*SCOPE, "project_id", "cell_id"]).iter_rows(named=True):
+            link = row["link"]
+            self._read_execution(row, tables[link], misses.get(link, ()))
 
-    def _link(self, row: Mapping[str, Any], script: Script) -> _Linked:
-        service, dialect = row["service"], row["dialect"]
-        session = session_of(dialect, row["database"], row["schema"])
-        references = script.references(session)
-        found: dict[Reference, Resolved] = {}
-        linked = _Linked({}, {})
-        count = 0
-        for hidden, reason, detail in _hidden(row["sql_key"], references):
-            linked.misses.setdefault((hidden, reason), detail)
-            count += 1
-        for reference in references.tables:
-            answer = self.index.resolve(service, dialect, reference.table, reference.session)
-            if answer is None:
-                self.system += 1
-            elif isinstance(answer, Resolved):
-                found[reference] = answer
-                resolution = Resolution.TOLERANT if reference.tolerant else answer.resolution
-                self.exact += resolution is Resolution.EXACT
-                self.inferred += resolution is not Resolution.EXACT
-                old = linked.tables.get(answer.table)
-                if old is None or resolution.surer_than(old[0]):
-                    linked.tables[answer.table] = resolution, old[1] if old else {}
-            elif not reference.tolerant:
-                written = reference.table.written(dialect)
-                linked.misses.setdefault((written, answer.reason.value), answer.detail or None)
-                count += 1
-        self.unresolved_by_scope.append(count)
-        used, _ = script.columns(session, lambda r: found[r].columns if r in found else None)
-        for origin, columns in used.items():
-            if isinstance(origin, Reference) and origin in found:
-                table = found[origin].table
-                merged = linked.tables[table][1]
-                for column, usage in columns.items():
-                    if not table.columns or column in table.columns:
-                        merged[column] = merged.get(column, 0) | usage
-        return linked
-
-    def _read_execution(self, row: Mapping[str, Any], linked: _Linked) -> None:
+    def _read_execution(
+        self,
+        row: Mapping[str, Any],
+        tables: Sequence[tuple[CatalogTable, Resolution, int]],
+        misses: Iterable[tuple[str, str, str | None]],
+    ) -> None:
         project, cell = row["project_id"], row["cell_id"]
         executions, seen = row["executions"], row["last_seen"]
         self.ran.add((project, cell))
         self.services.add(row["service"])
-        order = (seen, row["sql_key"], *(row[name] or "" for name in _SCOPE))
-        for table, (resolution, columns) in linked.tables.items():
-            edge = self._witness(
-                self._key(project, cell, table), QUERY_HISTORY, resolution, columns
-            )
+        order = (seen, row["sql_key"], *(row[name] or "" for name in SCOPE))
+        component = self.inlined.get((project, cell))
+        for table, resolution, place in tables:
+            key = _Key(project, cell, table, component)
+            edge = self._witness(key, QUERY_HISTORY, resolution, {})
+            edge.linked.append(place)
             edge.executions += executions
             edge.users = max(edge.users, row["users"])
             if edge.last_seen is None or order > edge.shown:
                 edge.last_seen, edge.sql, edge.shown = seen, row["sql"], order
-        for (reference, reason), detail in linked.misses.items():
+        for reference, reason, detail in misses:
             self._miss(project, reference, reason, detail, executions, seen, order)
         if row["resolved"] is not None:
-            self._read_resolved(row, linked)
+            self._read_resolved(row, {table: place for table, _, place in tables})
 
-    def _read_resolved(self, row: Mapping[str, Any], linked: _Linked) -> None:
+    def _read_resolved(self, row: Mapping[str, Any], linked: Mapping[CatalogTable, int]) -> None:
+        """Add the warehouse's own record of a statement, and compare it with the tables linked."""
         project, cell, executions = row["project_id"], row["cell_id"], row["executions"]
         recorded: dict[CatalogTable, set[str]] = {}
         for record in row["resolved"]:
@@ -451,12 +494,13 @@ class _Merging:
                     edge.executions += executions
                     edge.users = max(edge.users, row["users"])
                     edge.last_seen, edge.sql = edge.last_seen or row["last_seen"], row["sql"]
-        for table in recorded.keys() - linked.tables.keys():
+        for table in recorded.keys() - linked.keys():
             self._differ(project, cell, table, None, WAREHOUSE_RESOLVED, QUERY_HISTORY, executions)
-        for table in linked.tables.keys() - recorded.keys():
+        for table in linked.keys() - recorded.keys():
             self._differ(project, cell, table, None, QUERY_HISTORY, WAREHOUSE_RESOLVED, executions)
-        for table in recorded.keys() & linked.tables.keys():
-            ours, theirs = set(linked.tables[table][1]), recorded[table]
+        for table in recorded.keys() & linked.keys():
+            columns_linked = self.tables["columns"][linked[table]]
+            ours, theirs = {column["name"] for column in columns_linked}, recorded[table]
             if theirs and table.columns:
                 for column in theirs - ours:
                     self._differ(
@@ -544,6 +588,7 @@ class _Merging:
                     through = _Key(project, cell, key.table, component)
                     for evidence in edge.evidence:
                         copy = self._witness(through, evidence, edge.resolution, edge.columns)
+                    copy.linked += edge.linked
                     copy.executions += edge.executions
                     copy.users = max(copy.users, edge.users)
                     copy.sql = copy.sql or edge.sql
@@ -609,30 +654,35 @@ class _Merging:
     # Results
 
     def edge_rows(self) -> pl.DataFrame:
-        names = ("project_id", "cell_id", "service", "table_fqn", "component_id")
-        rows = [
-            (
-                key.project_id,
-                key.cell_id,
-                key.table.service,
-                key.table.table_fqn,
-                key.table.table_id,
-                key.component_id,
-                sorted(edge.evidence),
-                edge.executions,
-                edge.users,
-                edge.last_seen,
-                edge.sql,
-                edge.resolution.value,
-            )
-            for key, edge in self.edges.items()
-        ]
-        schema = {name: type_ for name, type_ in LINEAGE_EDGES.types.items() if name != "columns"}
+        keys, edges = list(self.edges), list(self.edges.values())
+        # Lists in rows would each become a series first; there are few different ones.
+        witnesses = sorted({tuple(sorted(edge.evidence)) for edge in edges})
+        places = {evidence: place for place, evidence in enumerate(witnesses)}
+        evidence = [places[tuple(sorted(edge.evidence))] for edge in edges]
+        values: dict[str, Any] = {
+            "project_id": [key.project_id for key in keys],
+            "cell_id": [key.cell_id for key in keys],
+            "service": [key.table.service for key in keys],
+            "table_fqn": [key.table.table_fqn for key in keys],
+            "table_id": [key.table.table_id for key in keys],
+            "component_id": [key.component_id for key in keys],
+            "executions": [edge.executions for edge in edges],
+            "users": [edge.users for edge in edges],
+            "last_seen": [edge.last_seen for edge in edges],
+            "sql": [edge.sql for edge in edges],
+            "resolution": [edge.resolution.value for edge in edges],
+        }
         return (
-            pl.DataFrame(rows, schema=schema, orient="row")
-            .with_columns(_columns_read([edge.columns for edge in self.edges.values()]))
+            pl.DataFrame(values, schema={name: LINEAGE_EDGES.types[name] for name in values})
+            .with_columns(
+                _columns_read(edges, self.tables["columns"]),
+                pl.Series("evidence", witnesses, NAMES).gather(evidence),
+            )
             .select(*LINEAGE_EDGES.columns)
-            .sort(*names, nulls_last=False)
+            .sort(
+                *("project_id", "cell_id", "service", "table_fqn", "component_id"),
+                nulls_last=False,
+            )
         )
 
     def unresolved_rows(self) -> list[dict[str, Any]]:
@@ -650,21 +700,40 @@ class _Merging:
         return sorted(rows, key=lambda row: (row["project_id"], row["reason"], row["reference"]))
 
 
-def _columns_read(columns: Sequence[Mapping[str, int]]) -> pl.Series:
-    """Columns with the bits of their usages as a series of ``COLUMNS_READ``."""
-    flat = pl.DataFrame(
-        [(place, name, used[name]) for place, used in enumerate(columns) for name in sorted(used)],
-        schema={"place": pl.Int64, "name": pl.String, "usage": pl.Int64},
+def _columns_read(edges: Collection[_Edge], linked: pl.Series) -> pl.Series:
+    """Columns of edges as a series of ``COLUMNS_READ``.
+
+    Args:
+        edges: in the order of the result.
+        linked: columns and usages of the rows that edges refer to as ``linked``.
+    """
+    of_links = [(place, row) for place, edge in enumerate(edges) for row in set(edge.linked)]
+    places = pl.DataFrame(of_links, schema={"place": pl.Int64, "row": pl.UInt32}, orient="row")
+    by_history = (
+        places.select("place", columns=linked.gather(places["row"]))
+        .explode("columns")
+        .filter(pl.col("columns").is_not_null())
+        .unnest("columns")
+    )
+    by_others = pl.DataFrame(
+        [(place, *column) for place, edge in enumerate(edges) for column in edge.columns.items()],
+        schema=by_history.schema,
         orient="row",
     )
     words = pl.Series([usage_words(bits) for bits in range(1 << len(USAGES))], dtype=NAMES)
+    used = (
+        pl.concat([by_history, by_others])
+        .group_by("place", "name")
+        .agg(pl.col("usage").bitwise_or())
+        .sort("place", "name")
+    )
     lists = (
-        flat.select("place", columns=pl.struct("name", usage=words.gather(flat["usage"])))
-        .group_by("place")
+        used.select("place", columns=pl.struct("name", usage=words.gather(used["usage"])))
+        .group_by("place", maintain_order=True)
         .agg("columns")
     )
     return (
-        pl.DataFrame({"place": range(len(columns))}, schema={"place": pl.Int64})
+        pl.DataFrame({"place": range(len(edges))}, schema={"place": pl.Int64})
         .join(lists, on="place", how="left", maintain_order="left")
         .select(pl.col("columns").fill_null([]).cast(COLUMNS_READ))
         .to_series()

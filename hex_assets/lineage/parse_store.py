@@ -8,9 +8,9 @@ sqlglot's version, so that nobody has to remember to change it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
@@ -31,7 +31,7 @@ _SCHEMA: dict[str, Any] = {
     "last_used": pl.Date,
 }
 _KEPT_FOR = timedelta(days=90)
-_NOTED_AFTER = timedelta(days=7)
+NOTED_AFTER = timedelta(days=7)
 """How old ``last_used`` may be before a file is written for nothing else."""
 
 Key = tuple[str, str]
@@ -71,7 +71,11 @@ class ParseStore:
         self.path = path
         self.today = today
         self.version = parser or parser_version()
-        self._stored: dict[Key, tuple[bytes, date]] = {
+
+    @cached_property
+    def _stored(self) -> dict[Key, tuple[bytes, date]]:
+        """Read when it is needed first: a run whose statements are all linked needs no script."""
+        return {
             (dialect, text): (script, last_used)
             for dialect, text, script, last_used in self._read().iter_rows()
         }
@@ -84,20 +88,28 @@ class ParseStore:
         except ValueError:
             return None
 
-    def keep(self, used: Mapping[Key, Script]) -> None:
+    def keep(self, used: Mapping[Key, Script], needed: Collection[Key] = ()) -> None:
         """Store what a run used; what no run used for 90 days leaves.
 
         Nothing is written when nothing changed.
+
+        Args:
+            used: what was asked for, or parsed.
+            needed: texts whose scripts may be asked for again, though this run did not.
         """
+        if not used and not needed:
+            return
         today = self.today()
         kept = {
-            key: (script, today if key in used else last_used)
+            key: (script, today if key in used or key in needed else last_used)
             for key, (script, last_used) in self._stored.items()
-            if key in used or today - last_used <= _KEPT_FOR
+            if key in used or key in needed or today - last_used <= _KEPT_FOR
         }
         new = {key: (write_script(used[key]), today) for key in used if key not in kept}
         stale = any(
-            today - self._stored[key][1] > _NOTED_AFTER for key in used if key in self._stored
+            today - self._stored[key][1] > NOTED_AFTER
+            for key in (*used, *needed)
+            if key in self._stored
         )
         if not new and not stale and len(kept) == len(self._stored):
             return

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from enum import Enum
+from hashlib import sha256
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -129,6 +130,9 @@ class Unresolved:
     detail: str = ""
 
 
+ANY_NAME = "*"
+"""Stands for all names of tables, where a pattern is looked up."""
+
 _DEFAULT_CATALOGS = {
     "athena": frozenset({"awsdatacatalog"}),
     "databricks": frozenset({"hive_metastore", "spark_catalog"}),
@@ -172,6 +176,50 @@ class TableIndex:
             lower = (service, table.database.lower())
             self._databases.setdefault(lower, set()).add(table.database)
             self._databases_of.setdefault(service, set()).add(table.database)
+        self._by_id = {table.table_id: table for same in self._by_table.values() for table in same}
+        self._digests: dict[tuple[str, str], bytes] = {}
+
+    def by_id(self, table_id: str) -> CatalogTable:
+        """The table with that id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._by_id[table_id]
+
+    def digest(self, service: str, names: Sequence[str]) -> str:
+        """A hash of all that decides how names resolve, and of the columns of what they may name.
+
+        Args:
+            service: database service that the statement runs on.
+            names: of tables, in lower case and sorted; ``*`` for the pattern of a name.
+        """
+        digest = sha256(self._digest_of_places(service))
+        for name in names:
+            digest.update(self._digest_of_name(service, name))
+        return digest.hexdigest()
+
+    def _digest_of_places(self, service: str) -> bytes:
+        """Of the spellings of databases and schemas, and of the prefixes."""
+        known = self._digests.get((service, ""))
+        if known is None:
+            schemas = (names for (own, _), names in self._schemas.items() if own == service)
+            spelled = sorted(name for names in schemas for name in names)
+            places = (sorted(self.databases(service)), spelled, sorted(self._prefixes))
+            known = self._digests[service, ""] = sha256(repr(places).encode()).digest()
+        return known
+
+    def _digest_of_name(self, service: str, name: str) -> bytes:
+        known = self._digests.get((service, name))
+        if known is None:
+            alike = (
+                [t for (own, _), same in self._by_table.items() if own == service for t in same]
+                if name == ANY_NAME
+                else self._by_table.get((service, name), [])
+            )
+            found = sorted((table.table_fqn, table.table_id, table.columns) for table in alike)
+            known = self._digests[service, name] = sha256(repr((name, found)).encode()).digest()
+        return known
 
     def resolve(
         self, service: str, dialect: str, table: TableName, session: Session
@@ -188,6 +236,15 @@ class TableIndex:
         if isinstance(answer, Unresolved) and is_system(table, dialect):
             return None
         return answer
+
+    def looked_up(self, dialect: str, table: TableName) -> set[str]:
+        """The names, see ``digest``, of which ``resolve`` looks at tables."""
+        name = table.parts[-1].text.lower()
+        if dialect == "bigquery" and name.endswith("*"):
+            return {ANY_NAME}
+        if dialect in _HAS_METADATA_TABLES:
+            return {name, name.partition("$")[0]}
+        return {name}
 
     def permits(self, service: str, database: str | None = None, schema: str | None = None) -> bool:
         """Whether tables there can be within the prefixes; None stands for any."""
