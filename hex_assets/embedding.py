@@ -54,6 +54,7 @@ def build_hex_assets_definitions(
     report_url: str = "",
     dagster_url: str = "",
     retry_seconds: int = 60,
+    executor: dg.ExecutorDefinition = dg.in_process_executor,
     resources: Mapping[str, object] | None = None,
 ) -> dg.Definitions:
     """Assets, checks, job, schedule, sensors and resources, to be merged with your own.
@@ -80,6 +81,9 @@ def build_hex_assets_definitions(
         report_url: where the page of ``hex-assets report`` is served, for links to it.
         dagster_url: where Dagster's UI is served, for the catalog's link to it.
         retry_seconds: before a step that failed for a transient reason is tried again.
+        executor: of the job; by default in process, for steps wait for APIs most of the time, and a
+            process for each would take longer to start than most of them run. One that spreads
+            steps takes those that parse many new texts to other processes or machines.
         resources: in place of ours, by key: ``hex_recipes`` (a ``Recipes``), ``hex_frames``
             (a ``StoredFrames``), ``hex_frames_io`` (an IO manager for ``Frame``).
 
@@ -143,9 +147,7 @@ def build_hex_assets_definitions(
                 selection=dg.AssetSelection.assets(*by_new_key),
                 description="Reads Hex and the query history, publishes to OpenMetadata."
                 + ("" if str(recipes) else " Demo workspaces: there are no recipes."),
-                # Steps wait for APIs most of the time; a process for each would take longer to
-                # start than most of them run.
-                executor_def=dg.in_process_executor,
+                executor_def=executor,
             )
         ],
         schedules=[build_schedule(automation)] if automation.schedule else [],

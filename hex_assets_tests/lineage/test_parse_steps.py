@@ -13,6 +13,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from hex_assets.automation import JOB_NAME
+from hex_assets.embedding import build_hex_assets_definitions
 from hex_assets.errors import ParserProcessError
 from hex_assets.lineage import table_references
 from hex_assets.lineage.parse_batches import ParseBatches
@@ -207,3 +209,48 @@ def test_a_killed_run_is_completed_by_the_next(
     for name, frame in run(location, instance, 5_000).frames.items():
         if name in FRAMES:
             assert frame.rows.equals(done.frames[name].rows), name
+
+
+def spread_job() -> dg.JobDefinition:
+    """The job as another executor runs it; step processes make it anew."""
+    return build_hex_assets_definitions(
+        os.environ["HEX_ASSETS_RECIPES"],
+        storage=os.environ["HEX_ASSETS_STORAGE"],
+        key_prefix="bi",
+        executor=dg.multiprocess_executor.configured(
+            {"start_method": {"forkserver": {"preload_modules": ["hex_assets.embedding"]}}}
+        ),
+    ).resolve_job_def(JOB_NAME)
+
+
+def test_an_executor_spreads_the_steps_over_processes(
+    location: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEX_ASSETS_RECIPES", location.settings.recipes)
+    monkeypatch.setenv("HEX_ASSETS_STORAGE", location.settings.storage)
+    (tmp_path / "instance").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "instance")) as instance:
+        whole = run(location, instance, 5_000)
+        count = told(instance)["statements"]
+        forget(location)
+        result = dg.execute_job(
+            dg.reconstructable(spread_job),
+            instance,
+            run_config=texts_per_step((count + 1) // 2),
+            tags={"dagster/partition": FINANCE},
+            asset_selection=[dg.AssetKey(["bi", "table_references"])],
+        )
+        assert result.success
+        workers = {event.step_key: event.pid for event in result.all_events if event.is_step_start}
+        event = instance.get_latest_materialization_event(dg.AssetKey(["bi", "table_references"]))
+    parsing = {pid for step, pid in workers.items() if step and "hex_parse_batch" in step}
+    assert len(parsing) == 2
+    assert os.getpid() not in parsing
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["parsed_now"].value == count
+    assert event.asset_materialization.metadata["steps_that_parsed"].value == 2
+    assert waiting(location) == []
+    again = location.run(FINANCE)
+    for name in FRAMES:
+        assert again.frames[name].rows.equals(whole.frames[name].rows), name
