@@ -172,6 +172,11 @@ def build_checks(
             metadata={"hours_since_newest": max(hours.values(), default=0.0)},
         )
 
+    @dg.asset_check(asset=key("table_references"), partitions_def=workspaces)
+    def table_references_complete(table_references: Frame) -> dg.AssetCheckResult:
+        """Nothing lacked that names tables, and some table is named."""
+        return _complete(table_references, "names of tables")
+
     @dg.asset_check(asset=key("catalog_tables"), partitions_def=workspaces)
     def catalog_tables_present(catalog_tables: Frame) -> dg.AssetCheckResult:
         """OpenMetadata has tables within the recipe's prefixes; without them nothing resolves."""
@@ -283,6 +288,7 @@ def build_checks(
         hex_schedules_healthy,
         warehouse_query_history_complete,
         warehouse_query_history_recent,
+        table_references_complete,
         catalog_tables_present,
         lineage_coverage,
         unresolved_references_few,

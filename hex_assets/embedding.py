@@ -17,6 +17,7 @@ from hex_assets.automation import (
 from hex_assets.checks import build_checks
 from hex_assets.hex.assets import hex_data_connections, hex_details, hex_projects, hex_workspace
 from hex_assets.lineage.assets import lineage
+from hex_assets.lineage.parse_steps import table_references
 from hex_assets.openmetadata.assets import catalog_tables, openmetadata_entities
 from hex_assets.project_assets import project_assets
 from hex_assets.resources import FRAMES_IO, Recipes
@@ -31,8 +32,9 @@ Stage = Literal["hex", "warehouse", "lineage", "openmetadata"]
 
 _STAGES: Mapping[Stage, Sequence[dg.AssetsDefinition]] = {
     "hex": [hex_workspace, hex_projects, hex_data_connections, hex_details],
-    "warehouse": [warehouse_query_history, catalog_tables],
-    "lineage": [lineage],
+    "warehouse": [warehouse_query_history],
+    # The catalog is read once it is known which tables are named.
+    "lineage": [table_references, catalog_tables, lineage],
     "openmetadata": [openmetadata_entities],
 }
 
@@ -52,6 +54,7 @@ def build_hex_assets_definitions(
     report_url: str = "",
     dagster_url: str = "",
     retry_seconds: int = 60,
+    executor: dg.ExecutorDefinition = dg.in_process_executor,
     resources: Mapping[str, object] | None = None,
 ) -> dg.Definitions:
     """Assets, checks, job, schedule, sensors and resources, to be merged with your own.
@@ -78,6 +81,9 @@ def build_hex_assets_definitions(
         report_url: where the page of ``hex-assets report`` is served, for links to it.
         dagster_url: where Dagster's UI is served, for the catalog's link to it.
         retry_seconds: before a step that failed for a transient reason is tried again.
+        executor: of the job; by default in process, for steps wait for APIs most of the time, and a
+            process for each would take longer to start than most of them run. One that spreads
+            steps takes those that parse many new texts to other processes or machines.
         resources: in place of ours, by key: ``hex_recipes`` (a ``Recipes``), ``hex_frames``
             (a ``StoredFrames``), ``hex_frames_io`` (an IO manager for ``Frame``).
 
@@ -141,9 +147,7 @@ def build_hex_assets_definitions(
                 selection=dg.AssetSelection.assets(*by_new_key),
                 description="Reads Hex and the query history, publishes to OpenMetadata."
                 + ("" if str(recipes) else " Demo workspaces: there are no recipes."),
-                # Steps wait for APIs most of the time; a process for each would take longer to
-                # start than most of them run.
-                executor_def=dg.in_process_executor,
+                executor_def=executor,
             )
         ],
         schedules=[build_schedule(automation)] if automation.schedule else [],

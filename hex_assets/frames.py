@@ -254,6 +254,21 @@ WAREHOUSE_QUERY_HISTORY = FrameSchema(
     },
 )
 
+TABLE_REFERENCES = FrameSchema(
+    "table_references",
+    {
+        "service": (pl.String, "OpenMetadata database service on which the name is looked up"),
+        "dialect": (pl.String, "sqlglot dialect of what names it"),
+        "database": (pl.String, "session database; null when unknown"),
+        "schemas": (NAMES, "session schema, or search path in order; empty when unknown"),
+        "name": (NAMES, "parts of the table's name as written, unquoted, the table last"),
+        "statements": (
+            pl.Int64,
+            "distinct statements, cells and entries of Hex's list of queried tables that name it",
+        ),
+    },
+)
+
 CATALOG_TABLES = FrameSchema(
     "catalog_tables",
     {

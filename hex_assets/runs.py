@@ -33,6 +33,9 @@ def reviewed_plan(fingerprint: str) -> Mapping[str, Any]:
     return {"ops": {"openmetadata_entities": {"config": {"reviewed_plan": fingerprint}}}}
 
 
+_NO_BATCHES = "Emitting implicit Nothing"
+"""How Dagster says that a step made no steps; it is no news for a terminal."""
+
 Event = Callable[[str, str], None]
 """Called with a kind (``start``, ``done``, ``failed``, ``log``) and a text while a run goes on."""
 
@@ -166,8 +169,10 @@ def _logger(event: Event) -> dg.LoggerDefinition:
             if dagster_event is None:
                 # Errors are the engine's, of steps it skips for example, and follow from failures;
                 # an asset speaks within its step, and raises its own.
-                if meta.get("step_key") and logging.INFO <= record.levelno < logging.ERROR:
-                    event("log", meta.get("orig_message") or record.getMessage())
+                said = meta.get("orig_message") or record.getMessage()
+                spoken = logging.INFO <= record.levelno < logging.ERROR
+                if meta.get("step_key") and spoken and not said.startswith(_NO_BATCHES):
+                    event("log", said)
             elif dagster_event.is_step_start:
                 event("start", dagster_event.step_key or "")
             elif dagster_event.is_step_success:

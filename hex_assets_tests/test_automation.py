@@ -241,7 +241,6 @@ def test_a_back_fill_runs_each_workspace_alone(location: Location) -> None:
             spec.key.path[-1]: instance.get_materialized_partitions(spec.key)
             for spec in definitions.resolve_all_asset_specs()
         }
-    assert done.pop("catalog_tables") == {GROWTH, FINANCE}
     assert set(map(frozenset, done.values())) == {frozenset({GROWTH})}
     backfills = {node.backfill_policy for node in definitions.resolve_asset_graph().asset_nodes}
     assert backfills == {None}

@@ -21,6 +21,7 @@ from hex_assets.frames import (
     HEX_RUNS,
     HEX_WORKSPACE,
     LINEAGE_EDGES,
+    TABLE_REFERENCES,
     UNRESOLVED_REFERENCES,
     WAREHOUSE_QUERY_HISTORY,
     Frame,
@@ -124,6 +125,7 @@ def test_schedules_are_healthy(statuses: list[str | None], passed: bool, says: s
         ("hex_queried_tables_complete", HEX_QUERIED_TABLES),
         ("hex_cells_complete", HEX_CELLS),
         ("hex_projects_complete", HEX_PROJECTS),
+        ("table_references_complete", TABLE_REFERENCES),
     ],
 )
 def test_a_gap_is_an_error(name: str, schema: FrameSchema) -> None:

@@ -265,6 +265,17 @@ def test_the_stages_can_end_before_anything_is_published(location: Location) -> 
     assert not definitions.resolve_asset_graph().asset_check_keys
 
 
+def test_without_lineage_the_catalog_is_not_read(location: Location) -> None:
+    definitions = hex_assets.build_hex_assets_definitions(
+        location.sandbox.recipes, through="warehouse"
+    )
+    found = specs(definitions)
+    assert "warehouse_query_history" in found
+    assert not found.keys() & {"table_references", "catalog_tables", "lineage_edges"}
+    nodes = {node.key.path[-1] for node in definitions.resolve_asset_graph().asset_nodes}
+    assert nodes == found.keys()
+
+
 def test_resources_can_be_swapped(location: Location, tmp_path: Path) -> None:
     from hex_assets.resources import Recipes
 

@@ -18,14 +18,14 @@ from hex_assets.runs import run_workspace
 from hex_assets.settings import LocationSettings
 from hex_assets_tests.conftest import Location
 
-LINEAGE_INPUTS = {
+NAMING_INPUTS = {
     "warehouse_query_history",
-    "catalog_tables",
     "hex_cells",
     "hex_data_connections",
     "hex_component_imports",
     "hex_queried_tables",
 }
+LINEAGE_INPUTS = {*NAMING_INPUTS, "table_references", "catalog_tables"}
 
 EXPECTED = {
     "hex_workspace": ("hex", set()),
@@ -37,7 +37,8 @@ EXPECTED = {
     "hex_runs": ("hex", {"hex_projects", "hex_data_connections"}),
     "hex_coverage": ("hex", {"hex_projects", "hex_data_connections"}),
     "warehouse_query_history": ("warehouse", {"hex_projects"}),
-    "catalog_tables": ("warehouse", set()),
+    "table_references": ("lineage", NAMING_INPUTS),
+    "catalog_tables": ("warehouse", {"table_references"}),
     "lineage_edges": ("lineage", LINEAGE_INPUTS),
     "unresolved_references": ("lineage", LINEAGE_INPUTS),
     "evidence_disagreements": ("lineage", LINEAGE_INPUTS),

@@ -9,6 +9,7 @@ import polars as pl
 from hex_assets.frames import (
     EVIDENCE_DISAGREEMENTS,
     LINEAGE_EDGES,
+    TABLE_REFERENCES,
     UNRESOLVED_REFERENCES,
     Frame,
 )
@@ -57,6 +58,8 @@ def _out(description: str) -> dg.AssetOut:
             "history, cell sources, Hex's own lists, the warehouse's own record."
         ),
     },
+    # For its parse results, which are in the store then.
+    deps=[TABLE_REFERENCES.name],
     can_subset=True,
 )
 def lineage(
@@ -70,7 +73,7 @@ def lineage(
     hex_component_imports: Frame,
     hex_queried_tables: Frame,
 ) -> Iterator[dg.MaterializeResult[Frame]]:
-    """Parse each distinct statement once and resolve what it reads against the catalog."""
+    """Resolve what each distinct statement reads against the catalog."""
     from hex_assets.lineage.edges import build_edges
     from hex_assets.lineage.links import LinkStore
     from hex_assets.lineage.parse_store import ParseStore
@@ -82,7 +85,7 @@ def lineage(
             warehouse_query_history,
             catalog_tables,
             recipe.source_config.db_service_prefixes,
-            progress=log_progress(context.log.info, "Distinct statements parsed"),
+            progress=log_progress(context.log.info, "Distinct statements linked"),
             cells=hex_cells,
             connections=hex_data_connections,
             imports=hex_component_imports,

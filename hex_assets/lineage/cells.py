@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from hex_assets.lineage.columns import Derived
-from hex_assets.lineage.names import Name, alias_folding, fold, session_of
+from hex_assets.lineage.names import Name, Session, alias_folding, fold, session_of
 from hex_assets.lineage.parse import Reference, Script
 from hex_assets.lineage.parser_processes import Text
 from hex_assets.lineage.queries import Usage
@@ -26,6 +26,30 @@ class Miss(NamedTuple):
     reference: str
     reason: str
     detail: str
+
+
+class CellStatement(NamedTuple):
+    """The SQL of a cell, and the defaults of the connection that it runs on.
+
+    Attributes:
+        text: the text to parse.
+        database: default database of the connection; null when it has none.
+        schema: default schema of the connection; null when it has none.
+    """
+
+    text: Text
+    database: str | None
+    schema: str | None
+
+
+class CellTable(NamedTuple):
+    """A table that the SQL of a cell names."""
+
+    project_id: str
+    cell_id: str
+    service: str
+    dialect: str
+    reference: Reference
 
 
 @dataclass
@@ -64,7 +88,48 @@ def read_cells(
         index: the catalog's tables.
         parse: text and dialect to the parsed text.
     """
-    by_id = {row["id"]: row for row in connections.iter_rows(named=True)}
+    by_id = _by_id(connections)
+    reads: dict[tuple[str, str], CellReads] = {}
+    misses: dict[Miss, None] = {}
+    for project, rows, imported in _projects(cells, imports):
+        found = _Project(project, rows, by_id, imported, index, parse)
+        for cell_id in found.order():
+            reads[project, cell_id] = found.read(cell_id)
+        misses.update(dict.fromkeys(found.misses))
+    return reads, list(misses)
+
+
+def cell_tables(
+    cells: pl.DataFrame,
+    connections: pl.DataFrame,
+    imports: pl.DataFrame,
+    references: Callable[[CellStatement], Iterable[Reference]],
+) -> Iterator[CellTable]:
+    """The names in cells that ``read_cells`` is going to look up in the catalog.
+
+    Args:
+        cells: rows of ``HEX_CELLS``.
+        connections: rows of ``HEX_DATA_CONNECTIONS``.
+        imports: rows of ``HEX_COMPONENT_IMPORTS``.
+        references: what the statement of a cell reads.
+    """
+    by_id = _by_id(connections)
+    for project, rows, imported in _projects(cells, imports):
+        found = _Cells(rows, by_id, imported)
+        for cell_id, row in found.cells.items():
+            service = found.service(row)
+            if not row["sql"] or service is None:
+                continue
+            for reference in references(_statement(row, by_id)):
+                if found.is_table(cell_id, reference):
+                    dialect = _dialect(row, by_id)
+                    yield CellTable(project, cell_id, service, dialect, reference)
+
+
+def _projects(
+    cells: pl.DataFrame, imports: pl.DataFrame
+) -> Iterator[tuple[str, pl.DataFrame, set[str]]]:
+    """Each project, its cells, and the dataframes that components write which it imports."""
     outputs: dict[str, set[str]] = {}
     for project_id, output in cells.select("project_id", "output_dataframe").iter_rows():
         if output:
@@ -72,24 +137,34 @@ def read_cells(
     imported: dict[str, set[str]] = {}
     for project_id, component_id in imports.select("project_id", "component_id").iter_rows():
         imported.setdefault(project_id, set()).update(outputs.get(component_id, ()))
-    reads: dict[tuple[str, str], CellReads] = {}
-    misses: dict[Miss, None] = {}
     for (project,), rows in cells.group_by(["project_id"], maintain_order=True):
-        dataframes = imported.get(str(project), set())
-        found = _Project(str(project), rows, by_id, dataframes, index, parse)
-        for cell_id in found.order():
-            reads[str(project), cell_id] = found.read(cell_id)
-        misses.update(dict.fromkeys(found.misses))
-    return reads, list(misses)
+        yield str(project), rows, imported.get(str(project), set())
+
+
+def _by_id(connections: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in connections.iter_rows(named=True)}
 
 
 def cell_texts(cells: pl.DataFrame, connections: pl.DataFrame) -> list[Text]:
     """What ``read_cells`` is going to have parsed."""
-    by_id = {row["id"]: row for row in connections.iter_rows(named=True)}
+    return [statement.text for statement in cell_statements(cells, connections)]
+
+
+def cell_statements(cells: pl.DataFrame, connections: pl.DataFrame) -> list[CellStatement]:
+    """The SQL of all cells that have some, by project and cell."""
+    by_id = _by_id(connections)
     rows = cells.filter(pl.col("sql").is_not_null() & (pl.col("sql") != "")).sort(
         "project_id", "cell_id"
     )
-    return [Text(_dialect(row, by_id), row["sql"]) for row in rows.iter_rows(named=True)]
+    return [_statement(row, by_id) for row in rows.iter_rows(named=True)]
+
+
+def _statement(
+    row: Mapping[str, Any], connections: Mapping[str, Mapping[str, Any]]
+) -> CellStatement:
+    connection = connections.get(row["data_connection_id"] or "", {})
+    text = Text(_dialect(row, connections), row["sql"])
+    return CellStatement(text, connection.get("database"), connection.get("schema"))
 
 
 def _dialect(row: Mapping[str, Any], connections: Mapping[str, Mapping[str, Any]]) -> str:
@@ -99,42 +174,38 @@ def _dialect(row: Mapping[str, Any], connections: Mapping[str, Mapping[str, Any]
     return str(row["dialect"] or connection.get("dialect") or _DATAFRAMES)
 
 
-class _Project:
-    """The cells of one project."""
+class _Cells:
+    """The cells of one project, and which names in them mean tables."""
 
     def __init__(
         self,
-        project: str,
         rows: pl.DataFrame,
         connections: Mapping[str, Mapping[str, Any]],
         imported: Iterable[str],
-        index: TableIndex,
-        parse: Callable[[str, str], Script],
     ) -> None:
-        self.project = project
         self.connections = connections
         self.imported = {Name(dataframe) for dataframe in imported}
-        self.index = index
-        self.misses: list[Miss] = []
-        self.reads: dict[str, CellReads] = {}
         self.cells = {row["cell_id"]: row for row in rows.sort("cell_id").iter_rows(named=True)}
         self.writers: dict[str, list[str]] = {}
         for cell_id, row in self.cells.items():
             if row["output_dataframe"]:
                 self.writers.setdefault(row["output_dataframe"], []).append(cell_id)
-        self.scripts: dict[str, tuple[Script, list[Reference]]] = {}
-        for cell_id, row in self.cells.items():
-            if row["sql"]:
-                connection = connections.get(row["data_connection_id"] or "", {})
-                script = parse(row["sql"], self._dialect(row))
-                session = self._session(row, connection)
-                self.scripts[cell_id] = script, list(script.references(session).tables)
 
     def _dialect(self, row: Mapping[str, Any]) -> str:
         return _dialect(row, self.connections)
 
-    def _session(self, row: Mapping[str, Any], connection: Mapping[str, Any]) -> Any:
-        return session_of(self._dialect(row), connection.get("database"), connection.get("schema"))
+    def _session(self, row: Mapping[str, Any]) -> Session:
+        statement = _statement(row, self.connections)
+        return session_of(statement.text.dialect, statement.database, statement.schema)
+
+    def connection(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is known of the data connection of a cell."""
+        return self.connections.get(row["data_connection_id"] or "", {})
+
+    def service(self, row: Mapping[str, Any]) -> str | None:
+        """The database service that a cell runs on; None for dataframes, and when not known."""
+        service: str | None = self.connection(row).get("service")
+        return service
 
     def writers_of(self, cell_id: str, reference: Reference) -> list[str]:
         """The other cells whose dataframe an unqualified name means."""
@@ -157,6 +228,43 @@ class _Project:
         folding = alias_folding(self._dialect(self.cells[cell_id]))
         wanted = fold(reference.table.parts[0], folding)
         return any(fold(dataframe, folding) == wanted for dataframe in self.imported)
+
+    def is_built(self, cell_id: str, reference: Reference) -> bool:
+        """Whether a part of the name is built by Jinja."""
+        built = {name.lower() for name in self.cells[cell_id]["jinja_names"] or ()}
+        return any(part.text.lower() in built for part in reference.table.parts)
+
+    def is_table(self, cell_id: str, reference: Reference) -> bool:
+        """Whether the name means a table, and which one only the catalog can tell."""
+        return not (
+            self.writers_of(cell_id, reference)
+            or self.is_imported(cell_id, reference)
+            or self.is_built(cell_id, reference)
+        )
+
+
+class _Project(_Cells):
+    """What the cells of one project read."""
+
+    def __init__(
+        self,
+        project: str,
+        rows: pl.DataFrame,
+        connections: Mapping[str, Mapping[str, Any]],
+        imported: Iterable[str],
+        index: TableIndex,
+        parse: Callable[[str, str], Script],
+    ) -> None:
+        super().__init__(rows, connections, imported)
+        self.project = project
+        self.index = index
+        self.misses: list[Miss] = []
+        self.reads: dict[str, CellReads] = {}
+        self.scripts: dict[str, tuple[Script, list[Reference]]] = {}
+        for cell_id, row in self.cells.items():
+            if row["sql"]:
+                script = parse(row["sql"], self._dialect(row))
+                self.scripts[cell_id] = script, list(script.references(self._session(row)).tables)
 
     def order(self) -> Iterator[str]:
         """Each cell after those it reads from; a cycle is entered where it is met first."""
@@ -207,9 +315,9 @@ class _Project:
     def _read_sql(self, cell_id: str, row: Mapping[str, Any], reads: CellReads) -> None:
         script, references = self.scripts[cell_id]
         dialect = self._dialect(row)
-        connection = self.connections.get(row["data_connection_id"] or "", {})
-        service = connection.get("service")
-        session = self._session(row, connection)
+        connection = self.connection(row)
+        service = self.service(row)
+        session = self._session(row)
         resolved: dict[Reference, Resolved] = {}
         derived: dict[Reference, Derived] = {}
         unmapped = row["data_connection_id"] is not None and service is None
@@ -220,7 +328,6 @@ class _Project:
                 "recipe, so that its cells' tables can be linked"
             )
             self._miss(f"data connection {named}", Reason.UNMAPPED_CONNECTION, detail)
-        built = {name.lower() for name in row["jinja_names"] or ()}
         for reference in references:
             written = reference.table.written(dialect)
             writers = self.writers_of(cell_id, reference)
@@ -235,7 +342,7 @@ class _Project:
                 self._miss(written, Reason.AMBIGUOUS, f"cells that write it: {names}")
             elif self.is_imported(cell_id, reference):
                 continue  # The component's tables are credited through the import.
-            elif any(part.text.lower() in built for part in reference.table.parts):
+            elif self.is_built(cell_id, reference):
                 self._miss(written, Reason.BUILT_BY_JINJA, f"cell {cell_id}")
             elif row["data_connection_id"] is None:
                 continue  # A dataframe that Python made: no warehouse is reached.

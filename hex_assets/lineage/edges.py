@@ -35,7 +35,7 @@ from hex_assets.lineage.links import (
     resolution_of,
     tables_of,
 )
-from hex_assets.lineage.names import Name, Session, TableName, session_of
+from hex_assets.lineage.names import Name, Session, TableName, listed_parts, session_of
 from hex_assets.lineage.parse import MAX_CHARACTERS, Reference, References, Script
 from hex_assets.lineage.parse_store import NOTED_AFTER, Key, ParseStore, key_of
 from hex_assets.lineage.parser_processes import Limits, ParserProcesses, Text
@@ -550,7 +550,7 @@ class _Merging:
                 self._miss(project, named, Reason.UNMAPPED_CONNECTION.value, detail)
                 continue
             session = session_of(dialect, connection["database"], connection["schema"])
-            answer = _as_stored(self.index, service, dialect, _parts(name), session)
+            answer = _as_stored(self.index, service, dialect, listed_parts(name), session)
             if isinstance(answer, Resolved):
                 table = answer.table
                 for key in edges_of.get((project, table)) or [_Key(project, None, table)]:
@@ -749,20 +749,6 @@ def _inlined(cells: pl.DataFrame) -> dict[tuple[str, str | None], str]:
             "project_id", "cell_id", "component_id"
         ).iter_rows()
     }
-
-
-def _parts(name: str) -> list[str]:
-    """The parts of a name as Hex lists it; a part with a dot is in quotes."""
-    quoted = name.replace('"', "`").split("`")
-    parts = [""]
-    for place, text in enumerate(quoted):
-        if place % 2:
-            parts[-1] += text
-            continue
-        first, *others = text.split(".")
-        parts[-1] += first
-        parts += others
-    return [part for part in parts if part][-3:]
 
 
 def _as_stored(

@@ -170,6 +170,20 @@ def is_system(table: TableName, dialect: str) -> bool:
     return len(parts) > 2 and parts[-3] in _SYSTEM_DATABASES.get(dialect, ())
 
 
+def listed_parts(name: str) -> list[str]:
+    """The parts of a name as Hex lists it; a part with a dot is in quotes."""
+    quoted = name.replace('"', "`").split("`")
+    parts = [""]
+    for place, text in enumerate(quoted):
+        if place % 2:
+            parts[-1] += text
+            continue
+        first, *others = text.split(".")
+        parts[-1] += first
+        parts += others
+    return [part for part in parts if part][-3:]
+
+
 def common_text(names: Sequence[str], limit: int = 5) -> str:
     """The first names and how many more there are."""
     rest = len(names) - limit

@@ -8,7 +8,7 @@ sqlglot's version, so that nobody has to remember to change it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, timedelta
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -80,6 +80,15 @@ class ParseStore:
             for dialect, text, script, last_used in self._read().iter_rows()
         }
 
+    @property
+    def entries(self) -> Mapping[Key, tuple[bytes, date]]:
+        """The pickled script of each text, and the day when it was used last."""
+        return self._stored
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether something is stored of a text, be it damaged."""
+        return key in self._stored
+
     def get(self, key: Key) -> Script | None:
         """What is stored of a text; None where that is nothing, or damaged."""
         script, _ = self._stored.get(key, (b"", None))
@@ -87,6 +96,15 @@ class ParseStore:
             return read_script(script)
         except ValueError:
             return None
+
+    def add(self, parsed: Mapping[Key, Script], parts: Iterable[ParseStore] = ()) -> None:
+        """Store what was parsed just now, here or into other files; nothing leaves."""
+        today = self.today()
+        new = {key: entry for part in parts for key, entry in part.entries.items()}
+        new |= {key: (write_script(script), today) for key, script in parsed.items()}
+        if new:
+            self._stored |= new
+            self._write()
 
     def keep(self, used: Mapping[Key, Script], needed: Collection[Key] = ()) -> None:
         """Store what a run used; what no run used for 90 days leaves.
@@ -114,6 +132,9 @@ class ParseStore:
         if not new and not stale and len(kept) == len(self._stored):
             return
         self._stored = kept | new
+        self._write()
+
+    def _write(self) -> None:
         rows = [(*key, script, last_used) for key, (script, last_used) in self._stored.items()]
         table = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
         write_table(self.path, table, {_VERSION_KEY: self.version})

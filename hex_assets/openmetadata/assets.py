@@ -15,6 +15,7 @@ from hex_assets.frames import (
     HEX_RUNS,
     LINEAGE_EDGES,
     OPENMETADATA_ENTITIES,
+    TABLE_REFERENCES,
     Frame,
     FrameSchema,
 )
@@ -43,6 +44,7 @@ _OWNERS = ["team:data-platform"]
     group_name="warehouse",
     kinds={"openmetadata"},
     owners=_OWNERS,
+    deps=[TABLE_REFERENCES.name],
     pool=OPENMETADATA_POOL,
     io_manager_key=FRAMES_IO,
 )
