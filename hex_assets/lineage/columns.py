@@ -411,7 +411,7 @@ class Attribution:
                 if query.groups_outputs and not output.aggregated and output.star is None:
                     work.append((("output", number, place), int(Usage.GROUP)))
             if query.orders_outputs:
-                work += [(target, int(Usage.ORDER)) for _, target in self._opened[number].columns]
+                work += [(target, int(Usage.ORDER)) for target in self._whole(self._opened[number])]
             for _, names in query.using:
                 for name in names if names is not None else self._merged.get(number, {}):
                     targets = self._merged.get(number, {}).get(name, ())

@@ -140,6 +140,17 @@ _SCANS_OF_OTHER_SYSTEMS: Mapping[str, frozenset[str]] = {
     "tsql": frozenset({"opendatasource", "openquery", "openrowset"}),
 }
 
+_COLUMNS_OF_VALUES: Mapping[str, tuple[str, int]] = {
+    **dict.fromkeys(("athena", "presto", "trino"), ("_col", 0)),
+    **dict.fromkeys(("databricks", "spark"), ("col", 1)),
+    "duckdb": ("col", 0),
+    "mysql": ("column_", 0),
+}
+"""What columns of VALUES are called, and the number of the first; ``column1`` elsewhere."""
+
+_ROWS_OF_VALUES = frozenset({"athena", "mysql", "presto", "trino"})
+"""``VALUES ROW(1, 2)`` has two columns here."""
+
 _CLUSTER_FUNCTIONS = frozenset({"cluster", "clusterallreplicas"})
 
 _MODEL_FUNCTIONS = (exp.GenerateEmbedding, exp.MLForecast, exp.MLTranslate, exp.Predict)
@@ -502,8 +513,12 @@ class _Walk:
             draft.everything()
         elif isinstance(node, exp.Pivot):
             self._pivot_statement(node, scope, draft)
+        elif isinstance(node, exp.Values):
+            self._values(node, scope, draft)
         elif isinstance(node, exp.DML):
-            self._visit(node, scope, draft.others())
+            slot = draft.others()
+            draft.uses.append((Usage.OUTPUT, slot, False))
+            self._visit(node, scope, slot)
         else:
             self._descend(node, scope, draft.others())
 
@@ -556,9 +571,14 @@ class _Walk:
         if match is not None:
             self._match_recognize(match, scope, draft)
         group = node.args.get("group")
+        skipped: tuple[str, ...] = ()
         if group is not None:
-            draft.groups_outputs = bool(group.args.get("all")) or any(
-                isinstance(item, exp.Literal) and not item.is_string for item in group.expressions
+            by_itself = self.dialect == "trino" and _is_auto(group.expressions)
+            skipped = ("group",) if by_itself else ()
+            draft.groups_outputs = (
+                by_itself
+                or bool(group.args.get("all"))
+                or any(isinstance(i, exp.Literal) and not i.is_string for i in group.expressions)
             )
         with_ = node.args.get("with_")
         for cte in with_.expressions if with_ is not None else ():
@@ -575,6 +595,7 @@ class _Walk:
             scope,
             draft,
             *("with_", "into", "hint", "from_", "joins", "laterals", "expressions", "match"),
+            *skipped,
         )
 
     def _output(self, item: exp.Expr, scope: _Scope, draft: _Draft) -> None:
@@ -695,6 +716,10 @@ class _Walk:
         elif type(item) is exp.Lateral and isinstance(item.this, exp.Subquery):
             query = self._query(item.this, scope, draft.place)
             source = Source(called, query=query, columns=names)
+        elif type(item) is exp.Values:
+            rows = self._draft(draft.place)
+            self._values(item, scope, rows)
+            source = Source(called, query=rows.place, columns=names, value=not names)
         elif type(item) is exp.Final:
             self._source(item.this, scope, draft)
             return
@@ -737,7 +762,7 @@ class _Walk:
         scope: _Scope,
         draft: _Draft,
     ) -> Source:
-        """A function, an array or VALUES: its columns come from its arguments."""
+        """A function or an array: its columns come from its arguments."""
         rows = self._draft(draft.place)
         slot = rows.others()
         rows.uses.append((Usage.JOIN, slot, False))
@@ -754,6 +779,27 @@ class _Walk:
         else:
             self._push(_children(item, "alias", "offset", "pivots", "joins"), scope, slot)
         return Source(called, query=rows.place, columns=names, value=value or not names)
+
+    def _values(self, node: exp.Expr, scope: _Scope, draft: _Draft) -> None:
+        """The rows of VALUES: each column comes from what stands at its place in all rows."""
+        rows = [self._row(row) for row in node.expressions]
+        if any(value.is_star for row in rows for value in row):
+            self._descend(node, scope, draft.others(), "alias")
+            return
+        prefix, first = _COLUMNS_OF_VALUES.get(self.dialect, ("column", 1))
+        for place in range(max((len(row) for row in rows), default=0)):
+            name = fold(Name(f"{prefix}{first + place}"), self.column_folding)
+            slot = draft.slot()
+            draft.outputs.append((name, slot, None, False))
+            self._push((row[place] for row in rows if place < len(row)), scope, slot)
+
+    def _row(self, row: exp.Expr) -> list[exp.Expr]:
+        values = row.expressions if isinstance(row, exp.Tuple) else [row]
+        inner = values[0] if len(values) == 1 else None
+        if isinstance(inner, exp.Anonymous | exp.Struct) and self.dialect in _ROWS_OF_VALUES:
+            called = inner.name.lower() if isinstance(inner, exp.Anonymous) else "row"
+            values = inner.expressions if called == "row" else values
+        return list(values)
 
     def _table_source(
         self,
@@ -858,7 +904,11 @@ class _Walk:
             self._push([*turned, *_list(pivot, "group")], scope, inner.use(Usage.GROUP))
             listed = [item for field in fields for item in field.expressions]
             self._push([*listed, *_children(pivot, *_OF_PIVOT)], scope, inner.use(Usage.FILTER))
-        inner.everything(*sorted(gone))
+        group = _list(pivot, "group")
+        if group:
+            self._grouped(group, inner)
+        else:
+            inner.everything(*sorted(gone))
         called = self._fold(alias) if alias is not None else source.alias
         names = tuple(self._fold_column(column) for column in columns)
         return Source(called, source.path, query=inner.place, columns=names)
@@ -878,10 +928,14 @@ class _Walk:
             draft.everything(*sorted(gone))
         else:
             self._push([group], scope, draft.use(Usage.GROUP))
-            for name in _columns_in([group]):
-                slot = draft.slot()
-                slot.names.append((self._fold_column(name),))
-                draft.outputs.append((self._fold_column(name), slot, None, False))
+            self._grouped([group], draft)
+
+    def _grouped(self, group: list[exp.Expr], draft: _Draft) -> None:
+        """A pivot with GROUP BY passes on the columns that it groups by, and no others."""
+        for name in _columns_in(group):
+            slot = draft.slot()
+            slot.names.append((self._fold_column(name),))
+            draft.outputs.append((self._fold_column(name), slot, None, False))
 
     def _match_recognize(self, node: exp.Expr, scope: _Scope, draft: _Draft) -> None:
         """Its pattern variables stand before columns, where tables are named elsewhere."""
@@ -947,6 +1001,20 @@ class _Walk:
             slot.names.append((column,))
         else:
             slot.names.append((*(self._fold(part) for part in qualifiers), column))
+
+    def alias(self, node: exp.Expr, scope: _Scope, slot: _Slot) -> None:
+        """ClickHouse lets any expression be given a name that all of the query can use."""
+        name = node.args.get("alias")
+        folded = self._fold_column(name) if isinstance(name, exp.Identifier) else ""
+        if self.dialect != "clickhouse" or folded in map(self._fold_column, _columns_in([node])):
+            # Under the name of a column that it is made of, it would lead to itself.
+            self._descend(node, scope, slot)
+            return
+        draft = self.drafts[slot.query]
+        value = draft.slot()
+        draft.values.append((folded, value))
+        slot.names.append((folded,))
+        self._push([node.this], scope, value)
 
     def star(self, node: exp.Expr, scope: _Scope, slot: _Slot) -> None:
         if not isinstance(node.parent, exp.Count | exp.Dot):
@@ -1271,6 +1339,7 @@ def _modified(node: exp.Expr) -> bool:
 
 
 _HANDLERS: Mapping[type, Callable[[_Walk, Any, _Scope, _Slot], None]] = {
+    exp.Alias: _Walk.alias,
     exp.Anonymous: _Walk.anonymous,
     exp.Cache: _Walk.cache,
     exp.Column: _Walk.column,
@@ -1385,6 +1454,17 @@ def _columns_in(nodes: Iterable[exp.Expr]) -> Iterator[exp.Expr]:
         for column in node.find_all(exp.Column):
             if isinstance(column.this, exp.Identifier):
                 yield column.this
+
+
+def _is_auto(grouped: Sequence[exp.Expr]) -> bool:
+    """Whether it is Trino's GROUP BY AUTO, which sqlglot takes for a column."""
+    (only,) = grouped if len(grouped) == 1 else (None,)
+    return (
+        isinstance(only, exp.Column)
+        and len(only.parts) == 1
+        and not only.this.args.get("quoted")
+        and only.name.upper() == "AUTO"
+    )
 
 
 def _names_table(arguments: Sequence[exp.Expr]) -> bool:

@@ -50,6 +50,8 @@ CASES = [
     ("postgres", "select x from t join u on t.id = u.id", "u.x:o t.id:j u.id:j"),
     ("postgres", "select sum(a) over (partition by b order by c) from t", "t.a:o t.b:o t.c:o"),
     ("snowflake", "select a from t qualify row_number() over (order by b) = 1", "t.a:o t.b:f"),
+    ("clickhouse", "select 1 from t where (lower(a) as a) != '' order by a", "t.a:fs"),
+    ("postgres", "select l from u, lateral (values (u.*)) as v(k, l)", "u.id:o u.x:o u.y:o"),
     # Stars
     ("postgres", "select * from t", ALL_OF_T),
     ("postgres", "select u.* from t, u", "u.id:o u.x:o u.y:o"),
