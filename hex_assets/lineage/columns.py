@@ -96,6 +96,8 @@ _MAX_COLUMNS = 20_000
 """Stars of joined stars grow exponentially; beyond this one column of each name is kept."""
 
 _OUTPUT_FIRST = frozenset({"clickhouse"})
+_NESTS = frozenset({"clickhouse"})
+"""Nested structures are stored as columns ``structure.column`` here."""
 
 
 class Attribution:
@@ -110,6 +112,7 @@ class Attribution:
     def __init__(self, shape: Shape, table: Callable[[TableName], Table], dialect: str) -> None:
         self.queries = shape.queries
         self.output_first = dialect in _OUTPUT_FIRST
+        self.nests = dialect in _NESTS
         self.tables: list[Table] = []
         self.used: dict[object, Used] = {}
         self.unattributed = 0
@@ -322,7 +325,30 @@ class Attribution:
                 if opened.others:
                     return self._through(opened, column)
                 return (opened.rest,) if opened.rest is not None else ()
+            if self.nests:
+                nested = self._nested(number, name)
+                if nested:
+                    return nested
         return self._alone(number, name[0], output_first, item)
+
+    def _nested(
+        self, number: int, name: tuple[str, ...], values: bool = True
+    ) -> tuple[_Target, ...]:
+        """The column of a nested structure, which ClickHouse stores as ``structure.column``."""
+        scope: int | None = number
+        while scope is not None:
+            query = self.queries[scope]
+            for value, expression in query.values if values else ():
+                # ARRAY JOIN structure AS name
+                if value == name[0] and len(expression.names) == 1 and not expression.queries:
+                    return self._nested(scope, (*expression.names[0], *name[1:]), values=False)
+            for place in range(len(query.sources)):
+                opened = self._sources.get((scope, place), _NONE)
+                target = opened.find(".".join(name))
+                if target is not None:
+                    return (target,)
+            scope = query.parent
+        return ()
 
     def _whole(self, opened: _Opened) -> tuple[_Target, ...]:
         targets = tuple(target for _, target in opened.columns)
@@ -358,6 +384,13 @@ class Attribution:
                     return (("value", scope, position),)
             if output is not None:
                 return (output,)
+            if self.nests:
+                first, _, last = name.partition(".")
+                nested = tuple(
+                    t for s in opened for c, t in s.columns if c.startswith(f"{name}.")
+                ) or (self._nested(scope, (first, last)) if last else ())
+                if nested:
+                    return nested
             for place, source in enumerate(query.sources):
                 if source.value and source.alias == name:
                     return self._whole(opened[place])

@@ -113,6 +113,9 @@ _ITSELF_WITHOUT_RECURSIVE = frozenset({"snowflake", "tsql", "fabric", "oracle", 
 _READS_LATER_ONES = frozenset({"bigquery", "postgres", "redshift", "materialize", "risingwave"})
 """Under RECURSIVE an expression may read those written after it, too."""
 
+_READS_ALL_OTHERS = frozenset({"clickhouse"})
+"""An expression may read all others of its list, whatever their order."""
+
 _UNNESTS_IN_FROM = frozenset({"bigquery", "redshift"})
 """``FROM t, t.items`` reads the array ``items`` of ``t`` here, not a table of schema ``t``."""
 
@@ -238,11 +241,12 @@ class _Scope:
         ctes: name to place in the WITH list of this scope.
         bodies: the queries of the list.
         visible: how many of the list can be seen from here.
+        hidden: place of the one among them that cannot; None if there is none.
         aliases: aliases of the FROM clause that can be seen from here.
         values: names of expressions, which ClickHouse allows after IN.
     """
 
-    __slots__ = ("aliases", "bodies", "ctes", "parent", "values", "visible")
+    __slots__ = ("aliases", "bodies", "ctes", "hidden", "parent", "values", "visible")
 
     def __init__(
         self,
@@ -252,11 +256,13 @@ class _Scope:
         aliases: frozenset[str] = frozenset(),
         values: frozenset[str] = frozenset(),
         bodies: Sequence[int | None] = (),
+        hidden: int | None = None,
     ) -> None:
         self.parent = parent
         self.ctes = ctes or {}
         self.bodies = bodies
         self.visible = visible
+        self.hidden = hidden
         self.aliases = aliases
         self.values = values
 
@@ -270,7 +276,7 @@ class _Scope:
         """The query of the common table expression that the name means here, if it means one."""
         for scope in self._outwards():
             place = scope.ctes.get(name, scope.visible)
-            if place < scope.visible:
+            if place < scope.visible and place != scope.hidden:
                 return scope.bodies[place]
         return None
 
@@ -439,26 +445,31 @@ class _Walk:
             return scope
         expressions = with_.expressions
         ctes: dict[str, int] = {}
-        values = set()
+        named = set()
         bodies: list[int | None] = []
         for place, cte in enumerate(expressions):
             alias, _ = _alias_of(cte)
             name = self._fold(alias) if alias is not None else ""
             if cte.args.get("scalar"):
-                values.add(name)
+                named.add(name)
             else:
                 ctes.setdefault(name, place)
-        everything = _Scope(scope, ctes, len(expressions), values=frozenset(values), bodies=bodies)
+        values = frozenset(named)
+        everything = _Scope(scope, ctes, len(expressions), values=values, bodies=bodies)
         for place, cte in enumerate(expressions):
-            before = _Scope(scope, ctes, place, values=everything.values, bodies=bodies)
-            itself_too = _Scope(scope, ctes, place + 1, values=everything.values, bodies=bodies)
+            before = _Scope(scope, ctes, place, values=values, bodies=bodies)
+            itself_too = _Scope(scope, ctes, place + 1, values=values, bodies=bodies)
             anchor = None
             seen = before
             if with_.args.get("recursive"):
-                reads_later = self.dialect in _READS_LATER_ONES
+                reads_later = self.dialect in _READS_LATER_ONES | _READS_ALL_OTHERS
                 seen = everything if reads_later else itself_too
             elif self.dialect in _ITSELF_WITHOUT_RECURSIVE:
                 anchor, seen = before, itself_too
+            elif self.dialect in _READS_ALL_OTHERS:
+                seen = _Scope(
+                    scope, ctes, len(expressions), values=values, bodies=bodies, hidden=place
+                )
             body = self._query(cte.this, seen, parent, anchor=anchor)
             bodies.append(self._renamed(body, cte, parent))
         self._push(with_.args.get("udfs") or (), everything, self.drafts[0].slot())
@@ -585,6 +596,7 @@ class _Walk:
             if cte.args.get("scalar"):
                 alias, _ = _alias_of(cte)
                 slot = draft.slot()
+                _forget_parameters(cte.this)
                 self._push([cte.this], scope, slot)
                 if alias is not None:
                     draft.values.append((self._fold_column(alias), slot))
@@ -1021,9 +1033,11 @@ class _Walk:
             slot.names.append(("*",))
 
     def _cte(self, name: TableName, scope: _Scope) -> int | None:
-        if len(name.parts) > 1:
+        *qualifiers, last = name.parts
+        # DuckDB's recurring.t is all that the expression t has found so far.
+        if qualifiers and (self.dialect, name.parts[0].text.lower()) != ("duckdb", "recurring"):
             return None
-        return scope.cte(fold(name.parts[0], self.folding))
+        return scope.cte(fold(last, self.folding)) if len(qualifiers) < 2 else None
 
     def _is_no_table(self, name: TableName, scope: _Scope) -> bool:
         """Whether it is neither a table nor a common table expression."""
@@ -1072,6 +1086,9 @@ class _Walk:
                 return
         elif name == "joinget" and self.dialect == "clickhouse" and arguments:
             self._computed(arguments[0], scope, slot)
+        elif scope.has_value(fold(Name(node.name), self.folding)):
+            # A lambda function that ClickHouse's WITH names.
+            slot.names.append((fold(Name(node.name), self.column_folding),))
         self._descend(node, scope, slot)
 
     def table_from_rows(self, node: exp.Expr, scope: _Scope, slot: _Slot) -> None:
@@ -1454,6 +1471,22 @@ def _columns_in(nodes: Iterable[exp.Expr]) -> Iterator[exp.Expr]:
         for column in node.find_all(exp.Column):
             if isinstance(column.this, exp.Identifier):
                 yield column.this
+
+
+def _forget_parameters(expression: exp.Expr) -> None:
+    """Take the parameters out of ClickHouse's ``WITH (a, b) -> a + b AS f``.
+
+    sqlglot takes the arrow for an access to JSON, which ClickHouse does not write so, and what
+    stands before it for columns.
+    """
+    arrow = expression
+    while type(arrow) is not exp.JSONExtract and isinstance(arrow.this, exp.Expr):
+        arrow = arrow.this
+    if type(arrow) is exp.JSONExtract:
+        names = {node.name for node in arrow.this.find_all(exp.Identifier)}
+        for column in list(expression.find_all(exp.Column)):
+            if column.name in names and not column.table:
+                column.replace(exp.null())
 
 
 def _is_auto(grouped: Sequence[exp.Expr]) -> bool:
