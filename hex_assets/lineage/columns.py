@@ -89,6 +89,10 @@ class _Opened:
                 self._alike[lower] = None if lower in self._alike else target
         return self._alike.get(name.lower())
 
+    def within(self, structure: str) -> tuple[_Target, ...]:
+        """The columns of a nested structure."""
+        return tuple(t for column, t in self.columns if column.startswith(f"{structure}."))
+
 
 _NONE = _Opened([])
 _MASK = int(Usage.OUTPUT | Usage.FILTER | Usage.JOIN | Usage.GROUP | Usage.ORDER)
@@ -322,6 +326,8 @@ class Attribution:
                 dotted = opened.find(".".join(name[parts:])) if target is None else None
                 if target is not None or dotted is not None:
                     return (target or dotted,)  # type: ignore[return-value]
+                if self.nests and (nested := opened.within(".".join(name[parts:]))):
+                    return nested
                 if opened.others:
                     return self._through(opened, column)
                 return (opened.rest,) if opened.rest is not None else ()
@@ -342,9 +348,10 @@ class Attribution:
                 # ARRAY JOIN structure AS name
                 if value == name[0] and len(expression.names) == 1 and not expression.queries:
                     return self._nested(scope, (*expression.names[0], *name[1:]), values=False)
-            for place in range(len(query.sources)):
+            for place, source in enumerate(query.sources):
                 opened = self._sources.get((scope, place), _NONE)
-                target = opened.find(".".join(name))
+                inside = name[1:] if source.alias == name[0] else name
+                target = opened.find(".".join(inside))
                 if target is not None:
                     return (target,)
             scope = query.parent
@@ -379,16 +386,16 @@ class Attribution:
                 return (known[0],)
             if known:
                 return ()
-            for position, (value, _) in enumerate(query.values):
-                if value == name:
+            for position, (value, expression) in enumerate(query.values):
+                if value == name and expression.names != ((name,),):
                     return (("value", scope, position),)
             if output is not None:
                 return (output,)
             if self.nests:
                 first, _, last = name.partition(".")
-                nested = tuple(
-                    t for s in opened for c, t in s.columns if c.startswith(f"{name}.")
-                ) or (self._nested(scope, (first, last)) if last else ())
+                nested = tuple(target for source in opened for target in source.within(name))
+                if not nested and last:
+                    nested = self._nested(scope, (first, last))
                 if nested:
                     return nested
             for place, source in enumerate(query.sources):

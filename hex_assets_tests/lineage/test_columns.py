@@ -134,6 +134,61 @@ def test_masking_changes_nothing(dialect: str, sql: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("dialect", "sql", "expected"),
+    [
+        pytest.param(
+            "postgres",
+            "with k (n) as (values (1)) values ((select a from t where b > (select n from k)))",
+            "t.a:o t.b:f",
+            id="sqlglot knows no WITH before VALUES",
+        ),
+        pytest.param(
+            "trino",
+            "select j.k from t, json_table(a, 'lax $' as p columns (k bigint path 'lax $.k')) j",
+            "t.a:oj",
+            id="sqlglot knows no names of paths in JSON_TABLE",
+        ),
+        pytest.param(
+            "trino",
+            "select l over w from t window w as (partition by a order by b measures last(c) as l"
+            " rows between current row and unbounded following pattern (x y) define y as true)",
+            "t.a:g t.b:g t.c:og",
+            id="sqlglot knows no patterns in windows",
+        ),
+        pytest.param(
+            "clickhouse",
+            "select from, to from e",
+            "e.from:o e.to:o",
+            id="sqlglot takes a column called from for the clause",
+        ),
+        pytest.param(
+            "trino",
+            "select * from table(exclude_columns(input => table(v), columns => descriptor(z)))",
+            "v.id:oj v.z:j",
+            id="what exclude_columns leaves out counts as output",
+        ),
+    ],
+)
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="known faults, named by their ids")
+def test_what_is_not_told(dialect: str, sql: str, expected: str) -> None:
+    assert uses(dialect, sql, {**CATALOG, "e": "from to"}) == set(expected.split())
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select k.x from n", "n.k.x:o"),
+        ("select `k.x` from n where n.k.y[1] = 1", "n.k.x:o n.k.y:f"),
+        ("select k.x from n array join k as k", "n.k.x:oj n.k.y:j"),
+        ("select q.y from n array join k as q", "n.k.y:oj n.k.x:j"),
+        ("select `q.y` from n array join n.k as q", "n.k.y:oj n.k.x:j"),
+    ],
+)
+def test_nested_structures(sql: str, expected: str) -> None:
+    assert uses("clickhouse", sql, {"n": "s k.x k.y"}) == set(expected.split())
+
+
+@pytest.mark.parametrize(
     ("sql", "expected"),
     [
         ("select a, p.b from p where c = 1", "p.a:o p.b:o p.c:f"),
