@@ -66,6 +66,18 @@ CASES = [
     # USING and NATURAL
     ("postgres", "select id, a, x from t join u using (id)", "t.id:oj u.id:oj t.a:o u.x:o"),
     ("postgres", "select z from u natural join v", "v.z:o u.id:j v.id:j"),
+    ("postgres", "select * from u natural right join v", "u.id:oj v.id:oj u.x:o u.y:o v.z:o"),
+    ("duckdb", "select id from u semi join v using (id)", "u.id:oj v.id:j"),
+    (
+        "postgres",
+        "select k from (select * from u as w (m, id, n) join v using (id)) as q (k)",
+        "u.x:oj v.id:oj u.id: u.y: v.z:",
+    ),
+    (
+        "duckdb",
+        "select k from (select * from u as w (m, id, n) join v using (id)) as q (k)",
+        "u.id:o u.x:j v.id:j u.y: v.z:",
+    ),
     ("databricks", "select * from v left semi join u on v.id = u.id", "v.id:oj v.z:o u.id:j"),
     # Through subqueries: what reaches the output is told from what does not
     ("postgres", "with q as (select a, b, c from t) select a from q where b > 1",
