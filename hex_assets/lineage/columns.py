@@ -89,6 +89,10 @@ class _Opened:
                 self._alike[lower] = None if lower in self._alike else target
         return self._alike.get(name.lower())
 
+    def within(self, structure: str) -> tuple[_Target, ...]:
+        """The columns of a nested structure."""
+        return tuple(t for column, t in self.columns if column.startswith(f"{structure}."))
+
 
 _NONE = _Opened([])
 _MASK = int(Usage.OUTPUT | Usage.FILTER | Usage.JOIN | Usage.GROUP | Usage.ORDER)
@@ -96,6 +100,11 @@ _MAX_COLUMNS = 20_000
 """Stars of joined stars grow exponentially; beyond this one column of each name is kept."""
 
 _OUTPUT_FIRST = frozenset({"clickhouse"})
+_NESTS = frozenset({"clickhouse"})
+"""Nested structures are stored as columns ``structure.column`` here."""
+
+_MERGED_IN_PLACE = frozenset({"clickhouse", "duckdb", "snowflake"})
+"""``*`` shows columns joined by USING at their place in the left table, elsewhere first."""
 
 
 class Attribution:
@@ -110,6 +119,8 @@ class Attribution:
     def __init__(self, shape: Shape, table: Callable[[TableName], Table], dialect: str) -> None:
         self.queries = shape.queries
         self.output_first = dialect in _OUTPUT_FIRST
+        self.nests = dialect in _NESTS
+        self.merged_in_place = dialect in _MERGED_IN_PLACE
         self.tables: list[Table] = []
         self.used: dict[object, Used] = {}
         self.unattributed = 0
@@ -118,6 +129,7 @@ class Attribution:
         self._sources: dict[tuple[int, int], _Opened] = {}
         self._opened: dict[int, _Opened] = {}
         self._merged: dict[int, dict[str, tuple[_Target, ...]]] = {}
+        self._joined: dict[int, list[_Target]] = {}
         self._named: dict[int, dict[str, list[int]]] = {}
         places: dict[tuple[TableName, bool], int] = {}
         for number, query in enumerate(self.queries):
@@ -233,29 +245,50 @@ class Attribution:
                 yield self._sources[found[0], found[1]]
             return
         merged = self._merged.get(number, {})
-        joined: set[str] = set()
+        shown: set[str] = set()
+        if merged and not self.merged_in_place and self._all_merge(query):
+            shown.update(merged)
+            yield _Opened([(name, ("merged", number, name)) for name in merged])
         for place, source in enumerate(query.sources):
             if not source.hidden:
                 opened = self._sources[number, place]
-                again = joined & merged.keys()
-                joined |= {name for name, _ in opened.columns}
-                columns = (
-                    [c for c in opened.columns if c[0] not in again] if again else opened.columns
-                )
+                columns = opened.columns
+                if merged:
+                    columns = [
+                        (name, ("merged", number, name) if name in merged else target)
+                        for name, target in columns
+                        if name not in merged or name not in shown
+                    ]
+                    shown.update(name for name, _ in columns)
                 yield _Opened(columns, opened.others, opened.rest)
 
+    def _all_merge(self, query: Query) -> bool:
+        """Each source but the first is joined by USING or NATURAL, none by a comma."""
+        return {place for place, _ in query.using} == set(range(1, len(query.sources)))
+
     def _merge(self, number: int, query: Query) -> dict[str, tuple[_Target, ...]]:
-        """Columns joined by USING or NATURAL, and those of the sources that they stand for."""
+        """Columns joined by USING or NATURAL, and those of the sources that they stand for.
+
+        They are in the order in which ``*`` shows them: those of the last join come first.
+        """
         merged: dict[str, tuple[_Target, ...]] = {}
+        joined = self._joined.setdefault(number, [])
         for place, names in query.using:
             right = self._sources[number, place]
             lefts = [self._sources[number, left] for left in range(place)]
-            shared = {name for left in lefts for name, _ in left.columns}
-            natural = (name for name, _ in right.columns if name in shared)
-            for name in natural if names is None else names:
+            if names is None:
+                common = {name for name, _ in right.columns}
+                lefts_names = dict.fromkeys(name for left in lefts for name, _ in left.columns)
+                names = tuple(name for name in lefts_names if name in common)  # noqa: PLW2901
+            again = {}
+            for name in names:
                 left_targets = merged.get(name) or self._known_or_only(lefts, name)
-                merged[name] = (*left_targets, *self._known_or_only([right], name))
-        return merged
+                right_targets = self._known_or_only([right], name)
+                joined += [*left_targets, *right_targets]
+                hidden = query.sources[place].hidden
+                again[name] = left_targets if hidden else (*left_targets, *right_targets)
+            merged = again | {name: t for name, t in merged.items() if name not in again}
+        return {name: targets for name, targets in merged.items() if targets}
 
     def _known_or_only(self, sources: Sequence[_Opened], name: str) -> tuple[_Target, ...]:
         known = tuple(t for source in sources if (t := self._in(source, name)) is not None)
@@ -319,10 +352,36 @@ class Attribution:
                 dotted = opened.find(".".join(name[parts:])) if target is None else None
                 if target is not None or dotted is not None:
                     return (target or dotted,)  # type: ignore[return-value]
+                if self.nests and (nested := opened.within(".".join(name[parts:]))):
+                    return nested
                 if opened.others:
                     return self._through(opened, column)
                 return (opened.rest,) if opened.rest is not None else ()
+            if self.nests:
+                nested = self._nested(number, name)
+                if nested:
+                    return nested
         return self._alone(number, name[0], output_first, item)
+
+    def _nested(
+        self, number: int, name: tuple[str, ...], values: bool = True
+    ) -> tuple[_Target, ...]:
+        """The column of a nested structure, which ClickHouse stores as ``structure.column``."""
+        scope: int | None = number
+        while scope is not None:
+            query = self.queries[scope]
+            for value, expression in query.values if values else ():
+                # ARRAY JOIN structure AS name
+                if value == name[0] and len(expression.names) == 1 and not expression.queries:
+                    return self._nested(scope, (*expression.names[0], *name[1:]), values=False)
+            for place, source in enumerate(query.sources):
+                opened = self._sources.get((scope, place), _NONE)
+                inside = name[1:] if source.alias == name[0] else name
+                target = opened.find(".".join(inside))
+                if target is not None:
+                    return (target,)
+            scope = query.parent
+        return ()
 
     def _whole(self, opened: _Opened) -> tuple[_Target, ...]:
         targets = tuple(target for _, target in opened.columns)
@@ -353,11 +412,18 @@ class Attribution:
                 return (known[0],)
             if known:
                 return ()
-            for position, (value, _) in enumerate(query.values):
-                if value == name:
+            for position, (value, expression) in enumerate(query.values):
+                if value == name and expression.names != ((name,),):
                     return (("value", scope, position),)
             if output is not None:
                 return (output,)
+            if self.nests:
+                first, _, last = name.partition(".")
+                nested = tuple(target for source in opened for target in source.within(name))
+                if not nested and last:
+                    nested = self._nested(scope, (first, last))
+                if nested:
+                    return nested
             for place, source in enumerate(query.sources):
                 if source.value and source.alias == name:
                     return self._whole(opened[place])
@@ -411,11 +477,8 @@ class Attribution:
                 if query.groups_outputs and not output.aggregated and output.star is None:
                     work.append((("output", number, place), int(Usage.GROUP)))
             if query.orders_outputs:
-                work += [(target, int(Usage.ORDER)) for _, target in self._opened[number].columns]
-            for _, names in query.using:
-                for name in names if names is not None else self._merged.get(number, {}):
-                    targets = self._merged.get(number, {}).get(name, ())
-                    work += [(target, int(Usage.JOIN)) for target in targets]
+                work += [(target, int(Usage.ORDER)) for target in self._whole(self._opened[number])]
+            work += [(target, int(Usage.JOIN)) for target in self._joined.get(number, ())]
             if query.rest is not None:
                 self._demand(number, query.rest, 0, False, None, work)
             for _, expression in query.values:
@@ -460,6 +523,8 @@ class Attribution:
                 for origin, column in known.columns[place][1]:
                     used = self.used.setdefault(origin, {})
                     used[column] = used.get(column, 0) | usage
+        elif kind == "merged":
+            work += [(joined, usage) for joined in self._merged[number][str(what)]]
         elif not usage:
             # That it stands there says nothing; its names are counted where they stand.
             del self._seen[target]

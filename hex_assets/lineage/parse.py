@@ -273,6 +273,20 @@ _STATEMENT = frozenset(
 _QUERY = frozenset({TokenType.SELECT, TokenType.WITH})
 _OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE})
 _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END})
+_LISTS = frozenset({TokenType.GROUP_BY, TokenType.ORDER_BY})
+_AFTER_LISTS = frozenset(
+    {
+        TokenType.EXCEPT,
+        TokenType.FORMAT,
+        TokenType.HAVING,
+        TokenType.INTERSECT,
+        TokenType.LIMIT,
+        TokenType.SELECT,
+        TokenType.SETTINGS,
+        TokenType.UNION,
+        TokenType.WITH,
+    }
+)
 _NESTED_TYPES = frozenset({"ARRAY", "LIST", "MAP", "OBJECT", "STRUCT"})
 _BRANCH = frozenset({"DO", "ELSE", "LOOP", "THEN"})
 
@@ -330,7 +344,9 @@ class _Text:
             try:
                 yield from self._statement(statement)
             except (_NotUnderstood, NotAStatement, SqlglotError) as error:
-                again = self._in_nearest_dialect(statement)
+                again = self._mended(statement)
+                if again is None:
+                    again = self._in_nearest_dialect(statement)
                 if again is not None:
                     yield from again
                     continue
@@ -338,6 +354,16 @@ class _Text:
                 yield from (Read(name, tolerant=True) for name in tables_in(statement))
             except RecursionError:
                 yield _not_parsed(place + "nested too deeply")
+
+    def _mended(self, tokens: Sequence[Token]) -> list[Step] | None:
+        """The steps of a statement written as sqlglot knows it; None if that is no help."""
+        mended = _with_known_clauses(tokens, self.dialect)
+        if mended is None:
+            return None
+        try:
+            return self._trees(mended)
+        except (_NotUnderstood, NotAStatement, SqlglotError):
+            return None
 
     def _in_nearest_dialect(self, tokens: Sequence[Token]) -> list[Step] | None:
         """The steps of a statement that the dialect nearest to its own understands."""
@@ -465,6 +491,83 @@ def _without_data_clause(tokens: Sequence[Token]) -> Sequence[Token]:
     if words[-2:] == ["WITH", "DATA"]:
         return tokens[:-2]
     return tokens[:-3] if words == ["WITH", "NO", "DATA"] else tokens
+
+
+def _with_known_clauses(tokens: Sequence[Token], dialect: str) -> Sequence[Token] | None:
+    """The statement with clauses that sqlglot does not know left out, or in parentheses.
+
+    None of those left out reads anything. None if there is no such clause.
+    """
+    mended = tokens
+    words = {_word(token) for token in tokens}
+    if dialect == "trino" and [_word(token) for token in tokens[:2]] == ["WITH", "SESSION"]:
+        starts = (place for place in range(2, len(tokens)) if tokens[place].token_type in _QUERY)
+        mended = tokens[next(starts, 0) :]
+    if {"MATCH_RECOGNIZE", "SUBSET"} <= words:
+        mended = _without_subset(mended)
+    if dialect == "clickhouse" and "AS" in words:
+        mended = _aliases_in_parentheses(mended)
+    return mended if len(mended) != len(tokens) else None
+
+
+def _without_subset(tokens: Sequence[Token]) -> list[Token]:
+    """The statement without ``SUBSET u = (a, b), ...``, which names sets of pattern variables."""
+    kept: list[Token] = []
+    place = 0
+    while place < len(tokens):
+        start = place
+        separator = "SUBSET"
+        while _word(tokens[place]) == separator and _is_set_of_variables(tokens, place + 1):
+            while tokens[place].token_type is not TokenType.R_PAREN:
+                place += 1
+            place += 1
+            separator = ","
+            if place == len(tokens):
+                break
+        if place == start:
+            kept.append(tokens[place])
+            place += 1
+    return kept
+
+
+def _is_set_of_variables(tokens: Sequence[Token], place: int) -> bool:
+    kinds = [token.token_type for token in tokens[place + 1 : place + 3]]
+    rest = (token.token_type for token in tokens[place + 3 :])
+    return kinds == [TokenType.EQ, TokenType.L_PAREN] and TokenType.R_PAREN in rest
+
+
+def _aliases_in_parentheses(tokens: Sequence[Token]) -> list[Token]:
+    """``GROUP BY a AS b`` as ``GROUP BY (a AS b)``: sqlglot knows names of expressions there."""
+    before: dict[int, int] = {}
+    after: dict[int, int] = {}
+    items: list[int | None] = [None]
+    for place, token in enumerate(tokens):
+        kind, word = token.token_type, _word(token)
+        if kind in _OPENING:
+            items.append(None)
+        elif kind in _CLOSING:
+            items = items[:-1] or [None]
+        elif kind in _LISTS:
+            items[-1] = place + 1
+        elif kind is TokenType.COMMA and items[-1] is not None:
+            items[-1] = place + 1
+        elif kind in _AFTER_LISTS:
+            items[-1] = None
+        elif word == "AS" and items[-1] is not None and place + 1 < len(tokens):
+            before[items[-1]] = after[place + 1] = place
+    mended: list[Token] = []
+    for place, token in enumerate(tokens):
+        if place in before:
+            mended.append(_like(token, TokenType.L_PAREN, "("))
+        mended.append(token)
+        if place in after:
+            mended.append(_like(token, TokenType.R_PAREN, ")"))
+    return mended
+
+
+def _like(token: Token, kind: TokenType, text: str) -> Token:
+    """Another token at the place of one."""
+    return Token(kind, text, line=token.line, col=token.col, start=token.start, end=token.end)
 
 
 def _word(token: Token) -> str:

@@ -113,6 +113,9 @@ _ITSELF_WITHOUT_RECURSIVE = frozenset({"snowflake", "tsql", "fabric", "oracle", 
 _READS_LATER_ONES = frozenset({"bigquery", "postgres", "redshift", "materialize", "risingwave"})
 """Under RECURSIVE an expression may read those written after it, too."""
 
+_READS_ALL_OTHERS = frozenset({"clickhouse"})
+"""An expression may read all others of its list, whatever their order."""
+
 _UNNESTS_IN_FROM = frozenset({"bigquery", "redshift"})
 """``FROM t, t.items`` reads the array ``items`` of ``t`` here, not a table of schema ``t``."""
 
@@ -139,6 +142,17 @@ _SCANS_OF_OTHER_SYSTEMS: Mapping[str, frozenset[str]] = {
     "trino": frozenset({"query", "raw_query"}),
     "tsql": frozenset({"opendatasource", "openquery", "openrowset"}),
 }
+
+_COLUMNS_OF_VALUES: Mapping[str, tuple[str, int]] = {
+    **dict.fromkeys(("athena", "presto", "trino"), ("_col", 0)),
+    **dict.fromkeys(("databricks", "spark"), ("col", 1)),
+    "duckdb": ("col", 0),
+    "mysql": ("column_", 0),
+}
+"""What columns of VALUES are called, and the number of the first; ``column1`` elsewhere."""
+
+_ROWS_OF_VALUES = frozenset({"athena", "mysql", "presto", "trino"})
+"""``VALUES ROW(1, 2)`` has two columns here."""
 
 _CLUSTER_FUNCTIONS = frozenset({"cluster", "clusterallreplicas"})
 
@@ -227,11 +241,12 @@ class _Scope:
         ctes: name to place in the WITH list of this scope.
         bodies: the queries of the list.
         visible: how many of the list can be seen from here.
+        hidden: place of the one among them that cannot; None if there is none.
         aliases: aliases of the FROM clause that can be seen from here.
         values: names of expressions, which ClickHouse allows after IN.
     """
 
-    __slots__ = ("aliases", "bodies", "ctes", "parent", "values", "visible")
+    __slots__ = ("aliases", "bodies", "ctes", "hidden", "parent", "values", "visible")
 
     def __init__(
         self,
@@ -241,11 +256,13 @@ class _Scope:
         aliases: frozenset[str] = frozenset(),
         values: frozenset[str] = frozenset(),
         bodies: Sequence[int | None] = (),
+        hidden: int | None = None,
     ) -> None:
         self.parent = parent
         self.ctes = ctes or {}
         self.bodies = bodies
         self.visible = visible
+        self.hidden = hidden
         self.aliases = aliases
         self.values = values
 
@@ -259,7 +276,7 @@ class _Scope:
         """The query of the common table expression that the name means here, if it means one."""
         for scope in self._outwards():
             place = scope.ctes.get(name, scope.visible)
-            if place < scope.visible:
+            if place < scope.visible and place != scope.hidden:
                 return scope.bodies[place]
         return None
 
@@ -428,26 +445,31 @@ class _Walk:
             return scope
         expressions = with_.expressions
         ctes: dict[str, int] = {}
-        values = set()
+        named = set()
         bodies: list[int | None] = []
         for place, cte in enumerate(expressions):
             alias, _ = _alias_of(cte)
             name = self._fold(alias) if alias is not None else ""
             if cte.args.get("scalar"):
-                values.add(name)
+                named.add(name)
             else:
                 ctes.setdefault(name, place)
-        everything = _Scope(scope, ctes, len(expressions), values=frozenset(values), bodies=bodies)
+        values = frozenset(named)
+        everything = _Scope(scope, ctes, len(expressions), values=values, bodies=bodies)
         for place, cte in enumerate(expressions):
-            before = _Scope(scope, ctes, place, values=everything.values, bodies=bodies)
-            itself_too = _Scope(scope, ctes, place + 1, values=everything.values, bodies=bodies)
+            before = _Scope(scope, ctes, place, values=values, bodies=bodies)
+            itself_too = _Scope(scope, ctes, place + 1, values=values, bodies=bodies)
             anchor = None
             seen = before
             if with_.args.get("recursive"):
-                reads_later = self.dialect in _READS_LATER_ONES
+                reads_later = self.dialect in _READS_LATER_ONES | _READS_ALL_OTHERS
                 seen = everything if reads_later else itself_too
             elif self.dialect in _ITSELF_WITHOUT_RECURSIVE:
                 anchor, seen = before, itself_too
+            elif self.dialect in _READS_ALL_OTHERS:
+                seen = _Scope(
+                    scope, ctes, len(expressions), values=values, bodies=bodies, hidden=place
+                )
             body = self._query(cte.this, seen, parent, anchor=anchor)
             bodies.append(self._renamed(body, cte, parent))
         self._push(with_.args.get("udfs") or (), everything, self.drafts[0].slot())
@@ -502,8 +524,12 @@ class _Walk:
             draft.everything()
         elif isinstance(node, exp.Pivot):
             self._pivot_statement(node, scope, draft)
+        elif isinstance(node, exp.Values):
+            self._values(node, scope, draft)
         elif isinstance(node, exp.DML):
-            self._visit(node, scope, draft.others())
+            slot = draft.others()
+            draft.uses.append((Usage.OUTPUT, slot, False))
+            self._visit(node, scope, slot)
         else:
             self._descend(node, scope, draft.others())
 
@@ -556,15 +582,21 @@ class _Walk:
         if match is not None:
             self._match_recognize(match, scope, draft)
         group = node.args.get("group")
+        skipped: tuple[str, ...] = ()
         if group is not None:
-            draft.groups_outputs = bool(group.args.get("all")) or any(
-                isinstance(item, exp.Literal) and not item.is_string for item in group.expressions
+            by_itself = self.dialect == "trino" and _is_auto(group.expressions)
+            skipped = ("group",) if by_itself else ()
+            draft.groups_outputs = (
+                by_itself
+                or bool(group.args.get("all"))
+                or any(isinstance(i, exp.Literal) and not i.is_string for i in group.expressions)
             )
         with_ = node.args.get("with_")
         for cte in with_.expressions if with_ is not None else ():
             if cte.args.get("scalar"):
                 alias, _ = _alias_of(cte)
                 slot = draft.slot()
+                _forget_parameters(cte.this)
                 self._push([cte.this], scope, slot)
                 if alias is not None:
                     draft.values.append((self._fold_column(alias), slot))
@@ -575,6 +607,7 @@ class _Walk:
             scope,
             draft,
             *("with_", "into", "hint", "from_", "joins", "laterals", "expressions", "match"),
+            *skipped,
         )
 
     def _output(self, item: exp.Expr, scope: _Scope, draft: _Draft) -> None:
@@ -695,6 +728,10 @@ class _Walk:
         elif type(item) is exp.Lateral and isinstance(item.this, exp.Subquery):
             query = self._query(item.this, scope, draft.place)
             source = Source(called, query=query, columns=names)
+        elif type(item) is exp.Values:
+            rows = self._draft(draft.place)
+            self._values(item, scope, rows)
+            source = Source(called, query=rows.place, columns=names, value=not names)
         elif type(item) is exp.Final:
             self._source(item.this, scope, draft)
             return
@@ -737,7 +774,7 @@ class _Walk:
         scope: _Scope,
         draft: _Draft,
     ) -> Source:
-        """A function, an array or VALUES: its columns come from its arguments."""
+        """A function or an array: its columns come from its arguments."""
         rows = self._draft(draft.place)
         slot = rows.others()
         rows.uses.append((Usage.JOIN, slot, False))
@@ -754,6 +791,27 @@ class _Walk:
         else:
             self._push(_children(item, "alias", "offset", "pivots", "joins"), scope, slot)
         return Source(called, query=rows.place, columns=names, value=value or not names)
+
+    def _values(self, node: exp.Expr, scope: _Scope, draft: _Draft) -> None:
+        """The rows of VALUES: each column comes from what stands at its place in all rows."""
+        rows = [self._row(row) for row in node.expressions]
+        if any(value.is_star for row in rows for value in row):
+            self._descend(node, scope, draft.others(), "alias")
+            return
+        prefix, first = _COLUMNS_OF_VALUES.get(self.dialect, ("column", 1))
+        for place in range(max((len(row) for row in rows), default=0)):
+            name = fold(Name(f"{prefix}{first + place}"), self.column_folding)
+            slot = draft.slot()
+            draft.outputs.append((name, slot, None, False))
+            self._push((row[place] for row in rows if place < len(row)), scope, slot)
+
+    def _row(self, row: exp.Expr) -> list[exp.Expr]:
+        values = row.expressions if isinstance(row, exp.Tuple) else [row]
+        inner = values[0] if len(values) == 1 else None
+        if isinstance(inner, exp.Anonymous | exp.Struct) and self.dialect in _ROWS_OF_VALUES:
+            called = inner.name.lower() if isinstance(inner, exp.Anonymous) else "row"
+            values = inner.expressions if called == "row" else values
+        return list(values)
 
     def _table_source(
         self,
@@ -858,7 +916,11 @@ class _Walk:
             self._push([*turned, *_list(pivot, "group")], scope, inner.use(Usage.GROUP))
             listed = [item for field in fields for item in field.expressions]
             self._push([*listed, *_children(pivot, *_OF_PIVOT)], scope, inner.use(Usage.FILTER))
-        inner.everything(*sorted(gone))
+        group = _list(pivot, "group")
+        if group:
+            self._grouped(group, inner)
+        else:
+            inner.everything(*sorted(gone))
         called = self._fold(alias) if alias is not None else source.alias
         names = tuple(self._fold_column(column) for column in columns)
         return Source(called, source.path, query=inner.place, columns=names)
@@ -878,10 +940,14 @@ class _Walk:
             draft.everything(*sorted(gone))
         else:
             self._push([group], scope, draft.use(Usage.GROUP))
-            for name in _columns_in([group]):
-                slot = draft.slot()
-                slot.names.append((self._fold_column(name),))
-                draft.outputs.append((self._fold_column(name), slot, None, False))
+            self._grouped([group], draft)
+
+    def _grouped(self, group: list[exp.Expr], draft: _Draft) -> None:
+        """A pivot with GROUP BY passes on the columns that it groups by, and no others."""
+        for name in _columns_in(group):
+            slot = draft.slot()
+            slot.names.append((self._fold_column(name),))
+            draft.outputs.append((self._fold_column(name), slot, None, False))
 
     def _match_recognize(self, node: exp.Expr, scope: _Scope, draft: _Draft) -> None:
         """Its pattern variables stand before columns, where tables are named elsewhere."""
@@ -948,14 +1014,30 @@ class _Walk:
         else:
             slot.names.append((*(self._fold(part) for part in qualifiers), column))
 
+    def alias(self, node: exp.Expr, scope: _Scope, slot: _Slot) -> None:
+        """ClickHouse lets any expression be given a name that all of the query can use."""
+        name = node.args.get("alias")
+        folded = self._fold_column(name) if isinstance(name, exp.Identifier) else ""
+        if self.dialect != "clickhouse" or folded in map(self._fold_column, _columns_in([node])):
+            # Under the name of a column that it is made of, it would lead to itself.
+            self._descend(node, scope, slot)
+            return
+        draft = self.drafts[slot.query]
+        value = draft.slot()
+        draft.values.append((folded, value))
+        slot.names.append((folded,))
+        self._push([node.this], scope, value)
+
     def star(self, node: exp.Expr, scope: _Scope, slot: _Slot) -> None:
         if not isinstance(node.parent, exp.Count | exp.Dot):
             slot.names.append(("*",))
 
     def _cte(self, name: TableName, scope: _Scope) -> int | None:
-        if len(name.parts) > 1:
+        *qualifiers, last = name.parts
+        # DuckDB's recurring.t is all that the expression t has found so far.
+        if qualifiers and (self.dialect, name.parts[0].text.lower()) != ("duckdb", "recurring"):
             return None
-        return scope.cte(fold(name.parts[0], self.folding))
+        return scope.cte(fold(last, self.folding)) if len(qualifiers) < 2 else None
 
     def _is_no_table(self, name: TableName, scope: _Scope) -> bool:
         """Whether it is neither a table nor a common table expression."""
@@ -1004,6 +1086,9 @@ class _Walk:
                 return
         elif name == "joinget" and self.dialect == "clickhouse" and arguments:
             self._computed(arguments[0], scope, slot)
+        elif scope.has_value(fold(Name(node.name), self.folding)):
+            # A lambda function that ClickHouse's WITH names.
+            slot.names.append((fold(Name(node.name), self.column_folding),))
         self._descend(node, scope, slot)
 
     def table_from_rows(self, node: exp.Expr, scope: _Scope, slot: _Slot) -> None:
@@ -1271,6 +1356,7 @@ def _modified(node: exp.Expr) -> bool:
 
 
 _HANDLERS: Mapping[type, Callable[[_Walk, Any, _Scope, _Slot], None]] = {
+    exp.Alias: _Walk.alias,
     exp.Anonymous: _Walk.anonymous,
     exp.Cache: _Walk.cache,
     exp.Column: _Walk.column,
@@ -1385,6 +1471,33 @@ def _columns_in(nodes: Iterable[exp.Expr]) -> Iterator[exp.Expr]:
         for column in node.find_all(exp.Column):
             if isinstance(column.this, exp.Identifier):
                 yield column.this
+
+
+def _forget_parameters(expression: exp.Expr) -> None:
+    """Take the parameters out of ClickHouse's ``WITH (a, b) -> a + b AS f``.
+
+    sqlglot takes the arrow for an access to JSON, which ClickHouse does not write so, and what
+    stands before it for columns.
+    """
+    arrow = expression
+    while type(arrow) is not exp.JSONExtract and isinstance(arrow.this, exp.Expr):
+        arrow = arrow.this
+    if type(arrow) is exp.JSONExtract:
+        names = {node.name for node in arrow.this.find_all(exp.Identifier)}
+        for column in list(expression.find_all(exp.Column)):
+            if column.name in names and not column.table:
+                column.replace(exp.null())
+
+
+def _is_auto(grouped: Sequence[exp.Expr]) -> bool:
+    """Whether it is Trino's GROUP BY AUTO, which sqlglot takes for a column."""
+    (only,) = grouped if len(grouped) == 1 else (None,)
+    return (
+        isinstance(only, exp.Column)
+        and len(only.parts) == 1
+        and not only.this.args.get("quoted")
+        and only.name.upper() == "AUTO"
+    )
 
 
 def _names_table(arguments: Sequence[exp.Expr]) -> bool:
