@@ -19,9 +19,11 @@ from benchmarks.lineage.engines import ENGINES, EngineUnavailable, foreign_answe
 from benchmarks.lineage.exactness import HEAD, Score, score
 from benchmarks.lineage.workload import WINDOW, Log, catalog, logged_statements
 from hex_assets.lineage.edges import build_edges
+from hex_assets.lineage.links import LinkStore
 from hex_assets.lineage.parse_store import ParseStore
 from hex_assets.lineage.parser_processes import Limits, ParserProcesses
 from hex_assets.warehouse.history import read_window, statements_frame
+from hex_assets.warehouse.known_texts import KnownTextsFile
 
 _CORPUS = Path("../shared/corpus")
 _PARSED_EACH = 300
@@ -110,7 +112,10 @@ def _row(name: str, found: dict[str, float]) -> str:
 def _measure(executions: int, shapes: int, processes: int, folder: Path) -> None:
     log, tables = Log(executions, shapes), catalog()
     began, own_cpu = time.perf_counter(), time.process_time()
-    read = read_window(log, WINDOW)
+    known = KnownTextsFile(UPath(folder) / "texts.parquet", "token")
+    texts = known.read()
+    read = read_window(log, WINDOW, texts=texts)
+    known.keep(texts)
     history = statements_frame(read.rows)
     reading = time.perf_counter() - began
     began = time.perf_counter()
@@ -120,6 +125,7 @@ def _measure(executions: int, shapes: int, processes: int, folder: Path) -> None
             tables,
             [],
             store=ParseStore(UPath(folder) / "parsed.parquet"),
+            links=LinkStore(UPath(folder) / "links.parquet"),
             processes=parsers,
         )
     linking = time.perf_counter() - began

@@ -20,6 +20,9 @@ from hex_assets.warehouse.masking import SIZED_TYPES, lexicon_of, mask_literals
 
 _MASKS: dict[str, Any] = {"shape": pl.String, "masked": pl.String, "sql_key": pl.String}
 
+_ROWS_AT_ONCE = 2_000
+"""One expression runs on one processor; several parts run on all of them."""
+
 _KEPT = 20_000
 """Shapes whose mask is kept at most; each takes a few kilobytes."""
 
@@ -118,8 +121,9 @@ def _shape(statements: pl.Series, dialect: str) -> pl.Series:
     blank = text.str.replace_all(blanking.token, _REPLACEMENT).str.replace_all(
         _IN_LISTS, "${1}${3}(${2}${4})"
     )
-    return (
-        statements.alias("text")
+    parts = (
+        statements.slice(start, _ROWS_AT_ONCE)
+        .alias("text")
         .to_frame()
         .lazy()
         .with_columns(shape=blank)
@@ -132,9 +136,9 @@ def _shape(statements: pl.Series, dialect: str) -> pl.Series:
             .then("\0" + text)
             .otherwise(shape)
         )
-        .collect()
-        .to_series()
+        for start in range(0, max(len(statements), 1), _ROWS_AT_ONCE)
     )
+    return pl.concat(pl.collect_all(parts)).to_series()
 
 
 @cache
