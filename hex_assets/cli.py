@@ -301,7 +301,9 @@ def impact(
 def _derived(depth: int, config: Path | None, workspace: str | None) -> Iterator[Derive]:
     """What tells the tables made of another, as far down as was asked for."""
     if not depth:
-        yield lambda target: ()
+        from hex_assets.impact.answers import nothing_derived
+
+        yield nothing_derived
         return
     from hex_assets.connections import open_openmetadata
     from hex_assets.impact.downstream import derived_from

@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from hex_assets.errors import FrameError, NothingStored
+from hex_assets.hex.schedules import periods
 from hex_assets.openmetadata import fqn
 
 if TYPE_CHECKING:
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
 PROJECTS_GROUP = "hex_projects"
 
 _TABLE_NAME = "dagster/table_name"
-_CADENCES = {
-    "HOURLY": timedelta(hours=1),
-    "DAILY": timedelta(days=1),
-    "WEEKLY": timedelta(days=7),
-    "MONTHLY": timedelta(days=31),
-}
 _UNTIL_READ = timedelta(days=1)
 """A run in Hex is known here after the next run of the assets, by default within a day."""
 
@@ -188,6 +183,7 @@ def read_projects(storage: str) -> list[HexProject]:
         NothingStored: there is no lineage yet.
         FrameError: a frame is of another version.
     """
+    from hex_assets.impact.readers import project_state
     from hex_assets.impact.stored import read_stored
 
     stored = read_stored(storage)
@@ -207,18 +203,14 @@ def read_projects(storage: str) -> list[HexProject]:
     for workspace, project_id, table_fqn, cell, columns in read.iter_rows():
         table = WarehouseTable.of(table_fqn)
         reads[workspace, project_id].append(TableRead(table, cell, columns))
-    published = stored.projects.filter(
-        (pl.col("type") == "PROJECT")
-        & pl.col("last_published_at").is_not_null()
-        & pl.col("archived_at").is_null()
-        & pl.col("trashed_at").is_null()
-    ).sort("workspace", "title", "id")
+    rows = stored.projects.sort("workspace", "title", "id").iter_rows(named=True)
     return [
         HexProject(
             **{name: row[name] for name in HexProject.__dataclass_fields__ if name != "reads"},
             reads=reads[row["workspace"], row["id"]],
         )
-        for row in published.iter_rows(named=True)
+        for row in rows
+        if row["type"] == "PROJECT" and project_state(row) == "published"
     ]
 
 
@@ -350,8 +342,7 @@ def _column_lineage(
 
 def _freshness(schedules: Sequence[str]) -> dg.FreshnessPolicy | None:
     """Of the most frequent schedule; none where a cron expression tells only Hex when it fires."""
-    cadences = [_CADENCES.get(words.split(" ", 1)[0]) for words in schedules]
-    known = [cadence for cadence in cadences if cadence is not None]
+    known = periods(schedules)
     if not known:
         return None
     return dg.FreshnessPolicy.time_window(

@@ -18,7 +18,8 @@ Derive = Callable[[Target], Sequence[Asked]]
 """Tells what is made of a table or column."""
 
 
-def _nothing(target: Target) -> Sequence[Asked]:
+def nothing_derived(target: Target) -> Sequence[Asked]:
+    """For who asks what reads a table itself."""
     return ()
 
 
@@ -28,7 +29,7 @@ def who_reads(
     name: str,
     form: str,
     console: Console,
-    derived: Derive = _nothing,
+    derived: Derive = nothing_derived,
 ) -> None:
     """Print which projects read a table or column, or what is derived from it.
 
@@ -64,7 +65,7 @@ def what_breaks(
     changed: Sequence[Path],
     form: str,
     console: Console,
-    derived: Derive = _nothing,
+    derived: Derive = nothing_derived,
 ) -> bool:
     """Print which projects read what a change removes, or what is derived; whether any does.
 

@@ -11,17 +11,12 @@ from typing import Any, get_args
 import polars as pl
 
 from hex_assets.hex.run_history import COMPLETED, UNDER_WAY
+from hex_assets.hex.schedules import periods
 from hex_assets.impact.readers import project_state
 from hex_assets.openmetadata.changes import Kind
 from hex_assets.report.stored import ReportFrames
 
 _LIVE = ("published", "draft")
-_PERIODS: Mapping[str, timedelta] = {
-    "HOURLY": timedelta(hours=1),
-    "DAILY": timedelta(days=1),
-    "WEEKLY": timedelta(days=7),
-    "MONTHLY": timedelta(days=31),
-}
 _PERIODS_UNTIL_STALE = 2
 """A schedule whose latest success is older than so many of its periods has missed one."""
 
@@ -262,19 +257,15 @@ def _health(
     """Failing, stale or well, and the reason in words."""
     if run and run["status"] not in (COMPLETED, *UNDER_WAY):
         return "failing", f"latest run ended {run['status']}"
-    periods = [_PERIODS[word] for word in _cadences(project["schedules"]) if word in _PERIODS]
+    known = periods(project["schedules"])
     if not project["schedules"] or not runs_known:
         return "well", None
     last = run.get("last_success_at")
     if last is None:
         return "stale", "is scheduled, and no run of it completed"
-    if periods and as_of - last > _PERIODS_UNTIL_STALE * min(periods):
+    if known and as_of - last > _PERIODS_UNTIL_STALE * min(known):
         return "stale", f"runs {project['schedules'][0]}, last completed {_ago(as_of - last)} ago"
     return "well", None
-
-
-def _cadences(schedules: Iterable[str]) -> list[str]:
-    return [words.split(" ", 1)[0] for words in schedules]
 
 
 def _ago(duration: timedelta) -> str:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from hex_assets.cli import app
 from hex_assets_tests.impact.stores import edge, project, store
 from hex_assets_tests.openmetadata.catalogs import JWT, Catalog, Stage
+from hex_assets_tests.openmetadata.workspaces import document
 
 RAW, STAGED, MART, OTHER = (f"snow.SHOP.PUBLIC.T{number}" for number in range(4))
 
@@ -59,25 +60,9 @@ def lead(catalog: Catalog, source: str, target: str, column: str | None = None) 
 
 @pytest.fixture
 def recipe(catalog: Catalog, tmp_path: Path) -> Path:
-    document = {
-        "source": {
-            "type": "hex",
-            "serviceName": "hex_finance",
-            "serviceConnection": {
-                "config": {"type": "Hex", "hostPort": "https://app.hex.tech", "token": "hxtw_1"}
-            },
-            "sourceConfig": {"config": {"type": "DashboardMetadata"}},
-        },
-        "sink": {"type": "metadata-rest", "config": {}},
-        "workflowConfig": {
-            "openMetadataServerConfig": {
-                "hostPort": f"{catalog.url}/api",
-                "securityConfig": {"jwtToken": JWT},
-            }
-        },
-    }
+    server = {"hostPort": f"{catalog.url}/api", "securityConfig": {"jwtToken": JWT}}
     file = tmp_path / "recipe.yaml"
-    file.write_text(yaml.safe_dump(document))
+    file.write_text(yaml.safe_dump(document(server, service="hex_finance")))
     return file
 
 

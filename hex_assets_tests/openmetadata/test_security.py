@@ -20,30 +20,13 @@ from hex_assets.sandbox.catalog.app import create_catalog
 from hex_assets.sandbox.faults import Fault, FaultInjector
 from hex_assets.sandbox.server import serve
 from hex_assets_tests.openmetadata.catalogs import JWT, Stage
-from hex_assets_tests.openmetadata.workspaces import edges, project, projects
+from hex_assets_tests.openmetadata.workspaces import document, edges, project, projects
 
 
 def recipe(url: str, jwt: str = JWT, **server: Any) -> Recipe:
-    document = {
-        "source": {
-            "type": "hex",
-            "serviceName": "hex",
-            "serviceConnection": {
-                "config": {"type": "Hex", "hostPort": "https://app.hex.tech", "token": "hxtw_1"}
-            },
-            "sourceConfig": {"config": {"type": "DashboardMetadata"}},
-        },
-        "sink": {"type": "metadata-rest", "config": {}},
-        "workflowConfig": {
-            "openMetadataServerConfig": {
-                "hostPort": f"{url}/api",
-                "securityConfig": {"jwtToken": jwt},
-                **server,
-            },
-            "config": {"hexAssets": {"retry": {"attempts": 1}, "concurrency": 1}},
-        },
-    }
-    return parse_recipe(json.dumps(document), "recipe.json", {})
+    connection = {"hostPort": f"{url}/api", "securityConfig": {"jwtToken": jwt}, **server}
+    written = document(connection, {"retry": {"attempts": 1}, "concurrency": 1})
+    return parse_recipe(json.dumps(written), "recipe.json", {})
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,21 @@ def edges(*rows: Mapping[str, Any]) -> Frame:
 
 def recipe(hex_assets: Mapping[str, Any] | None = None, **source: Any) -> Recipe:
     """A recipe with these keys of ``hexAssets`` and ``sourceConfig.config``."""
-    document = {
+    written = document({"hostPort": "http://localhost:8585/api"}, hex_assets, **source)
+    return parse_recipe(json.dumps(written), "recipe.json", {})
+
+
+def document(
+    server: Mapping[str, Any],
+    hex_assets: Mapping[str, Any] | None = None,
+    service: str = SERVICE,
+    **source: Any,
+) -> dict[str, Any]:
+    """A recipe as it is written, with these keys of ``openMetadataServerConfig``, too."""
+    return {
         "source": {
             "type": "hex",
-            "serviceName": SERVICE,
+            "serviceName": service,
             "serviceConnection": {
                 "config": {"type": "Hex", "hostPort": "https://app.hex.tech", "token": "hxtw_1"}
             },
@@ -86,11 +97,7 @@ def recipe(hex_assets: Mapping[str, Any] | None = None, **source: Any) -> Recipe
         },
         "sink": {"type": "metadata-rest", "config": {}},
         "workflowConfig": {
-            "openMetadataServerConfig": {
-                "hostPort": "http://localhost:8585/api",
-                "securityConfig": {"jwtToken": "a.b.c"},
-            },
+            "openMetadataServerConfig": {"securityConfig": {"jwtToken": "a.b.c"}, **server},
             "config": {"hexAssets": dict(hex_assets or {})},
         },
     }
-    return parse_recipe(json.dumps(document), "recipe.json", {})
