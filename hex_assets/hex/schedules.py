@@ -1,4 +1,4 @@
-"""How often a project runs, from its schedules in words (column ``schedules`` of ``hex_projects``)."""
+"""How often a project runs, by its schedules in words (``hex_projects.schedules``)."""
 
 from __future__ import annotations
 
