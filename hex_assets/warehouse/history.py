@@ -43,7 +43,7 @@ StoreSql = Literal["full", "masked", "none"]
 
 _BUCKETS = 65_536
 
-_ROWS_AT_ONCE, _BYTES_AT_ONCE = 5_000, 32 * 2**20
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 20_000, 32 * 2**20
 """Small batches are worked on together up to so much."""
 
 _COMPACT_ABOVE = 20_000

@@ -36,7 +36,7 @@ _KEPT_FOR = timedelta(days=90)
 _NOTED_AFTER = timedelta(days=7)
 """How old ``last_used`` may be before a file is written for nothing else."""
 
-_MOST_TEXTS, _MOST_MEANINGS = 500_000, 20_000
+_MOST_TEXTS, _MOST_MEANINGS = 200_000, 20_000
 """Per dialect, the last learned; a text takes 30 bytes, a meaning a few kilobytes."""
 
 _SALT, _NONCE, _SEED = 16, 12, 8

@@ -101,8 +101,8 @@ class Texts:
     ) -> pl.DataFrame:
         """The meaning of each text, in their order.
 
-        Columns: ``KEY``; ``meaning``, row of ``meanings``; ``user``, in lower case, the user_email
-        of its comment, null where it has none.
+        Columns: ``KEY``; ``meaning``, row of ``meanings``; ``user_email`` of its comment, in lower
+        case, null where it has none.
 
         Args:
             texts: as logged, without nulls.
@@ -119,8 +119,12 @@ class Texts:
         if new.any():
             rows = self._learn(texts, rows, new, known, dialect, project_ids)
             found = _looked_up(rows, known)
-        self.used.setdefault(dialect, set()).update(found["meaning"].unique())
-        return found.select(*KEY, "meaning", user_email=pl.coalesce("user", "user_of_text"))
+        meaning = found["meaning"]
+        self.used.setdefault(dialect, set()).update(meaning.unique())
+        if project_ids is not None:
+            meaning = _own(known.meanings, project_ids).gather(meaning)
+        user = pl.coalesce("user", "user_of_text")
+        return found.select(*KEY, meaning=meaning, user_email=user)
 
     def meanings(self, dialect: str) -> pl.DataFrame:
         """The columns of ``MEANINGS``."""
@@ -261,6 +265,15 @@ class Texts:
 def _looked_up(rows: pl.DataFrame, known: KnownTexts) -> pl.DataFrame:
     texts = known.texts.select(*KEY, "meaning", user_of_text="user")
     return rows.join(texts, on=[*KEY], how="left", maintain_order="left")
+
+
+def _own(meanings: pl.DataFrame, project_ids: Collection[str]) -> pl.Series:
+    """The number of each meaning, ``FOREIGN`` where an earlier run knew the project as its own."""
+    own = pl.col("project_id").is_null() | pl.col("project_id").is_in(list(project_ids))
+    numbers = pl.int_range(pl.len(), dtype=pl.UInt32)
+    return meanings.select(
+        pl.when(own).then(numbers).otherwise(FOREIGN).cast(pl.UInt32)
+    ).to_series()
 
 
 def _user_of(decoded: pl.DataFrame) -> pl.Series:

@@ -249,3 +249,16 @@ def test_texts_that_name_a_user_before_the_trace_id_are_not_kept(tmp_path: Path)
     meanings(texts, [early.replace(', "user_email": "eve0@mail.com"', "")])
     file.keep(texts)
     assert file.read().known[DIALECT].texts.height == 1
+
+
+def test_a_project_that_left_the_workspace_is_foreign_although_its_texts_are_known(
+    tmp_path: Path,
+) -> None:
+    file = KnownTextsFile(UPath(tmp_path / "texts.parquet"), SECRET)
+    texts = file.read()
+    reader = Executions("w", DIALECT, executions(LOGGED))
+    assert read_window(reader, WINDOW, {PROJECT}, texts=texts).figures.executions == 4
+    file.keep(texts)
+    read = read_window(reader, WINDOW, {OTHER_PROJECT}, texts=file.read())
+    assert read.rows.is_empty()
+    assert (read.figures.executions, read.figures.foreign) == (0, 4)
