@@ -73,7 +73,7 @@ class KnownTextsFile:
         """
         parts = self._decrypted()
         if not parts:
-            return Texts()
+            return Texts(today=self._today)
         texts, meanings = (pl.read_ipc(io.BytesIO(parts[name])) for name in ("texts", "meanings"))
         known = {}
         for (dialect,), rows in meanings.group_by("dialect", maintain_order=True):
@@ -94,7 +94,7 @@ class KnownTextsFile:
             int.from_bytes(parts["seeds"][at : at + _SEED], "big")
             for at in range(0, len(parts["seeds"]), _SEED)
         ]
-        return Texts(known, tuple(seeds))
+        return Texts(known, tuple(seeds), self._today)
 
     def keep(self, texts: Texts) -> None:
         """Store what is known now; what was not seen for 90 days leaves.
