@@ -755,7 +755,7 @@ class _Walk:
         scope = self._with(item, scope, draft.parent)
         # DuckDB needs no LATERAL.
         parent = draft.place if self.dialect == "duckdb" else draft.parent
-        if not _lists(item.this) and isinstance(item.this, exp.Query):
+        if not _lists(item.this) and isinstance(item.this, exp.Query | exp.Pivot):
             inner = item if _modified(item) else item.this
             return Source(called, query=self._query(inner, scope, parent), columns=names)
         if called is None and not item.args.get("pivots"):
