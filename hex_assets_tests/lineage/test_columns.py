@@ -68,6 +68,8 @@ CASES = [
     ("postgres", "select z from u natural join v", "v.z:o u.id:j v.id:j"),
     ("postgres", "select * from u natural right join v", "u.id:oj v.id:oj u.x:o u.y:o v.z:o"),
     ("duckdb", "select id from u semi join v using (id)", "u.id:oj v.id:j"),
+    ("postgres", "select p from (u cross join v) as w (p, q, r, s)", "u.id:o"),
+    ("postgres", "select w.* from (u cross join v) as w", "u.id:o u.x:o u.y:o v.id:o v.z:o"),
     (
         "postgres",
         "select k from (select * from u as w (m, id, n) join v using (id)) as q (k)",
