@@ -14,7 +14,12 @@ from statistics import mean
 
 from upath import UPath
 
-from benchmarks.lineage.corpus import Statement, own_statements, tpc_statements
+from benchmarks.lineage.corpus import (
+    Statement,
+    own_statements,
+    tpc_statements,
+    vendor_statements,
+)
 from benchmarks.lineage.engines import ENGINES, EngineUnavailable, foreign_answers, our_answers
 from benchmarks.lineage.exactness import HEAD, Score, score
 from benchmarks.lineage.workload import WINDOW, Log, catalog, logged_statements
@@ -26,6 +31,7 @@ from hex_assets.warehouse.history import read_window, statements_frame
 from hex_assets.warehouse.known_texts import KnownTextsFile
 
 _CORPUS = Path("../shared/corpus")
+_VENDOR_TEXTS = Path("../shared/vendor-texts")
 _PARSED_EACH = 300
 """Executions that all engines parse one by one; thousands would take hours."""
 
@@ -35,7 +41,7 @@ def main() -> None:
     if options.measure:
         _measure(options.executions, options.shapes, options.processes, Path(options.measure))
         return
-    _exactness(_corpora(options.corpus), options.engines, options.show_wrong)
+    _exactness(_corpora(options.corpus, options.vendor_texts), options.engines, options.show_wrong)
     if options.engines:
         _executions(logged_statements(_PARSED_EACH, options.shapes))
         return
@@ -53,8 +59,12 @@ def main() -> None:
             print(_row(name, json.loads(done.stdout)), flush=True)
 
 
-def _corpora(folder: Path) -> dict[str, list[Statement]]:
+def _corpora(folder: Path, vendor_texts: Path) -> dict[str, list[Statement]]:
     corpora = {"own": own_statements()}
+    if vendors := vendor_statements(vendor_texts):
+        corpora["vendors"] = vendors
+    else:
+        print(f"no vendors' texts in {vendor_texts}; name a folder with --vendor-texts\n")
     if folder.is_dir():
         corpora["TPC"] = list(tpc_statements(folder))
     else:
@@ -147,6 +157,9 @@ def _measure(executions: int, shapes: int, processes: int, folder: Path) -> None
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.lineage", description=__doc__)
     parser.add_argument("--corpus", type=Path, default=_CORPUS, help="folder of the TPC corpus")
+    parser.add_argument(
+        "--vendor-texts", type=Path, default=_VENDOR_TEXTS, help="folder of vendors' own texts"
+    )
     parser.add_argument(
         "--engines", action="store_true", help="compare exactness with other engines', no speed"
     )

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lineage.corpus import Statement
+from benchmarks.lineage.corpus import SERVICE, Statement, catalog_of
 from benchmarks.lineage.exactness import Answer
-from hex_assets.frames import CATALOG_TABLES
 from hex_assets.lineage.columns import Derived
 from hex_assets.lineage.names import session_of
 from hex_assets.lineage.parse import Reference, parse
@@ -20,7 +19,6 @@ from hex_assets.lineage.resolve import Resolved, TableIndex
 from hex_assets_tests.warehouse.environments import python_of
 
 _DRIVERS = Path(__file__).parent / "drivers"
-_SERVICE = "service"
 _WARM = "SELECT a FROM t"
 
 
@@ -121,16 +119,19 @@ def our_answers(statements: Sequence[Statement], with_columns: bool = True) -> I
     """
     for dialect in {statement.dialect for statement in statements}:
         parse(_WARM, dialect)
-    indexes: dict[tuple[str, ...], TableIndex] = {}
+    indexes: dict[tuple[tuple[str, tuple[str, ...]], ...], TableIndex] = {}
     for statement in statements:
-        index = indexes.setdefault(tuple(statement.catalog), _index(statement, with_columns))
+        index = indexes.get(key := tuple(statement.catalog.items()))
+        if index is None:
+            index = TableIndex(catalog_of(statement, with_columns).rows, [])
+            indexes[key] = index
         began = time.process_time()
         session = session_of(statement.dialect, statement.database, statement.schema)
         script = parse(statement.sql, statement.dialect)
         found: dict[Reference, Resolved] = {}
         tables = []
         for reference in script.references(session).tables:
-            answer = index.resolve(_SERVICE, statement.dialect, reference.table, reference.session)
+            answer = index.resolve(SERVICE, statement.dialect, reference.table, reference.session)
             if isinstance(answer, Resolved):
                 found[reference] = answer
                 tables.append(answer.table.table_fqn)
@@ -150,21 +151,3 @@ def our_answers(statements: Sequence[Statement], with_columns: bool = True) -> I
             for column in names
         ]
         yield Answer(tables, columns, (time.process_time() - began) * 1000)
-
-
-def _index(statement: Statement, with_columns: bool) -> TableIndex:
-    rows = []
-    for name, columns in statement.catalog.items():
-        database, schema, table = name.split(".")
-        rows.append(
-            {
-                "service": _SERVICE,
-                "database": database,
-                "schema": schema,
-                "table": table,
-                "table_fqn": name,
-                "table_id": name,
-                "columns": list(columns) if with_columns else [],
-            }
-        )
-    return TableIndex(CATALOG_TABLES.frame(rows).rows, [])

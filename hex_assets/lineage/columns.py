@@ -470,7 +470,7 @@ class Attribution:
                 self._demand(number, use.expression, int(use.usage), use.output_first, None, work)
             for place, output in enumerate(query.outputs):
                 self._demand(number, output.expression, 0, False, place, work)
-                if output.star is not None and not query.exists:
+                if output.star is not None and not query.hollow:
                     for opened in self._starred(number, output.star.qualifier):
                         excluded = set(output.star.excluded)
                         work += [(t, 0) for name, t in opened.columns if name not in excluded]

@@ -507,6 +507,8 @@ def _with_known_clauses(tokens: Sequence[Token], dialect: str) -> Sequence[Token
         mended = _without_subset(mended)
     if dialect == "clickhouse" and "AS" in words:
         mended = _aliases_in_parentheses(mended)
+    if dialect == "postgres" and {"USING", "AS"} <= words:
+        mended = _without_aliases_of_using(mended)
     return mended if len(mended) != len(tokens) else None
 
 
@@ -534,6 +536,50 @@ def _is_set_of_variables(tokens: Sequence[Token], place: int) -> bool:
     kinds = [token.token_type for token in tokens[place + 1 : place + 3]]
     rest = (token.token_type for token in tokens[place + 3 :])
     return kinds == [TokenType.EQ, TokenType.L_PAREN] and TokenType.R_PAREN in rest
+
+
+def _without_aliases_of_using(tokens: Sequence[Token]) -> list[Token]:
+    """``JOIN b USING (k, l) AS u`` without the alias: ``u.k`` as ``k``, ``u.*`` as ``k, l``."""
+    columns: dict[str, Sequence[Token]] = {}
+    kept: list[Token] = []
+    place = 0
+    while place < len(tokens):
+        kept.append(tokens[place])
+        close = _end_of_names(tokens, place + 1) if _word(tokens[place]) == "USING" else None
+        place += 1
+        if close is not None and [_word(token) for token in tokens[close + 1 : close + 2]] == [
+            "AS"
+        ]:
+            columns.update((_word(t), tokens[place + 1 : close]) for t in tokens[close + 2 :][:1])
+            kept += tokens[place : close + 1]
+            place = close + 3
+    mended: list[Token] = []
+    place = 0
+    while place < len(kept):
+        called = columns.get(_word(kept[place]))
+        kinds = [token.token_type for token in kept[place + 1 : place + 3]]
+        qualified = mended[-1:] and mended[-1].token_type is TokenType.DOT
+        if called is None or qualified or len(kinds) < 2 or kinds[0] is not TokenType.DOT:
+            mended.append(kept[place])
+            place += 1
+        elif kinds[1] is TokenType.STAR:
+            mended += called
+            place += 3
+        else:
+            place += 2
+    return mended
+
+
+def _end_of_names(tokens: Sequence[Token], start: int) -> int | None:
+    """The place of the closing parenthesis of ``(a, b, ...)``; None if it is something else."""
+    if [token.token_type for token in tokens[start : start + 1]] != [TokenType.L_PAREN]:
+        return None
+    for place in range(start + 2, len(tokens), 2):
+        if tokens[place].token_type is TokenType.R_PAREN:
+            return place
+        if tokens[place].token_type is not TokenType.COMMA:
+            return None
+    return None
 
 
 def _aliases_in_parentheses(tokens: Sequence[Token]) -> list[Token]:

@@ -127,7 +127,8 @@ class Query(NamedTuple):
         values: names of expressions (ClickHouse's ``WITH expression AS name``).
         rest: where columns come from that no output names; None if there are no others.
         branches: for a set operation its queries, and whether each only filters (EXCEPT).
-        exists: whether only the existence of its rows counts.
+        hollow: whether its stars select nothing: only the existence of its rows counts, or it is a
+            join in parentheses.
         groups_outputs: whether the columns without aggregate are grouped by (GROUP BY 1, ALL).
         orders_outputs: whether all are ordered by (ORDER BY ALL).
     """
@@ -140,7 +141,7 @@ class Query(NamedTuple):
     values: tuple[tuple[str, Expression], ...] = ()
     rest: Expression | None = None
     branches: tuple[tuple[int, bool], ...] = ()
-    exists: bool = False
+    hollow: bool = False
     groups_outputs: bool = False
     orders_outputs: bool = False
 

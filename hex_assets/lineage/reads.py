@@ -305,10 +305,10 @@ class _Slot:
 class _Draft:
     """A query being read; its fields are those of ``Query``."""
 
-    def __init__(self, place: int, parent: int | None, exists: bool) -> None:
+    def __init__(self, place: int, parent: int | None, hollow: bool) -> None:
         self.place = place
         self.parent = parent
-        self.exists = exists
+        self.hollow = hollow
         self.anchor: _Scope | None = None
         self.sources: list[Source] = []
         self.outputs: list[tuple[str | None, _Slot | None, Star | None, bool]] = []
@@ -352,7 +352,7 @@ class _Draft:
             tuple((name, slot.expression()) for name, slot in self.values),
             self.rest.expression() if self.rest else None,
             tuple(self.branches),
-            self.exists,
+            self.hollow,
             self.groups_outputs,
             self.orders_outputs,
         )
@@ -413,8 +413,8 @@ class _Walk:
     def _fold_column(self, identifier: exp.Expr) -> str:
         return fold(name_of(identifier), self.column_folding)
 
-    def _draft(self, parent: int | None, exists: bool = False) -> _Draft:
-        draft = _Draft(len(self.drafts), parent, exists)
+    def _draft(self, parent: int | None, hollow: bool = False) -> _Draft:
+        draft = _Draft(len(self.drafts), parent, hollow)
         self.drafts.append(draft)
         return draft
 
@@ -423,7 +423,7 @@ class _Walk:
         node: exp.Expr,
         scope: _Scope,
         parent: int | None,
-        exists: bool = False,
+        hollow: bool = False,
         anchor: _Scope | None = None,
     ) -> int:
         """The place of a query that will be read later.
@@ -431,7 +431,7 @@ class _Walk:
         Args:
             anchor: scope of its first branch, where that differs from the others'.
         """
-        draft = self._draft(parent, exists)
+        draft = self._draft(parent, hollow)
         draft.anchor = anchor
         self.stack.append((self._fill, node, scope, draft))
         return draft.place
@@ -493,7 +493,7 @@ class _Walk:
 
     def exists(self, node: exp.Expr, scope: _Scope, slot: _Slot) -> None:
         if isinstance(node.this, exp.Query):
-            self._query(node.this, scope, slot.query, exists=True)
+            self._query(node.this, scope, slot.query, hollow=True)
         else:
             self._descend(node, scope, slot)
 
@@ -515,7 +515,7 @@ class _Walk:
         if isinstance(node, exp.Select):
             self._select(node, scope, draft)
         elif type(node) is exp.Subquery and not _lists(node):
-            inner = self._query(node.this, scope, draft.parent, draft.exists, anchor)
+            inner = self._query(node.this, scope, draft.parent, draft.hollow, anchor)
             draft.sources.append(Source(query=inner))
             draft.everything()
             self._clauses(node, scope, draft, "this", "alias", "with_")
@@ -548,14 +548,14 @@ class _Walk:
             node = node.this
             if not isinstance(node, exp.SetOperation) or _modified(node) or node.args.get("with_"):
                 break
-        parent, exists = draft.parent, draft.exists
+        parent, hollow = draft.parent, draft.hollow
         if anchor is not None and isinstance(node, exp.SetOperation | exp.Subquery):
-            first = self._query(node, scope, parent, exists, anchor)
+            first = self._query(node, scope, parent, hollow, anchor)
         else:
-            first = self._query(node, anchor or scope, parent, exists)
+            first = self._query(node, anchor or scope, parent, hollow)
         draft.branches = [(first, False)]
         for branch, filters in reversed(branches):
-            draft.branches.append((self._query(branch, scope, parent, exists), filters))
+            draft.branches.append((self._query(branch, scope, parent, hollow), filters))
 
     def _select(self, node: exp.Expr, scope: _Scope, draft: _Draft) -> None:
         into = node.args.get("into")
@@ -755,13 +755,13 @@ class _Walk:
         scope = self._with(item, scope, draft.parent)
         # DuckDB needs no LATERAL.
         parent = draft.place if self.dialect == "duckdb" else draft.parent
-        if not _lists(item.this) and isinstance(item.this, exp.Query):
+        if not _lists(item.this) and isinstance(item.this, exp.Query | exp.Pivot):
             inner = item if _modified(item) else item.this
             return Source(called, query=self._query(inner, scope, parent), columns=names)
         if called is None and not item.args.get("pivots"):
             self._source(item.this, scope, draft)
             return None
-        inner_draft = self._draft(draft.parent)
+        inner_draft = self._draft(draft.parent, hollow=True)
         self._source(item.this, scope, inner_draft)
         inner_draft.everything()
         return Source(called, query=inner_draft.place, columns=names)

@@ -68,6 +68,8 @@ CASES = [
     ("postgres", "select z from u natural join v", "v.z:o u.id:j v.id:j"),
     ("postgres", "select * from u natural right join v", "u.id:oj v.id:oj u.x:o u.y:o v.z:o"),
     ("duckdb", "select id from u semi join v using (id)", "u.id:oj v.id:j"),
+    ("postgres", "select p from (u cross join v) as w (p, q, r, s)", "u.id:o"),
+    ("postgres", "select w.* from (u cross join v) as w", "u.id:o u.x:o u.y:o v.id:o v.z:o"),
     (
         "postgres",
         "select k from (select * from u as w (m, id, n) join v using (id)) as q (k)",
@@ -115,6 +117,8 @@ CASES = [
     ("snowflake", "select id, val from t unpivot(val for k in (a, b))",
      "t.id:o t.a:o t.b:o t.c: t.ts: t.items:"),
     ("duckdb", "pivot t on a using sum(b) group by c", "t.a:g t.b:o t.c:og"),
+    ("duckdb", "select * from (pivot t on a using sum(b) group by c) p", "t.a:g t.b:o t.c:og"),
+    ("duckdb", "select id from (pivot u on x using sum(y))", "u.x:g u.y: u.id:o"),
     ("clickhouse", "with (select max(z) from v) as m select a from t where b > m",
      "t.a:o t.b:f v.z:f"),
     ("bigquery", "from t |> where a > 1 |> aggregate sum(b) as s group by c",
@@ -179,11 +183,34 @@ def test_masking_changes_nothing(dialect: str, sql: str, expected: str) -> None:
             "v.id:oj v.z:j",
             id="what exclude_columns leaves out counts as output",
         ),
+        pytest.param(
+            "trino",
+            "select t.a, v.z from t cross join nearest (from v where v.id = t.id match v.z <= t.b)",
+            "t.a:o t.id:f t.b:f v.id:f v.z:of",
+            id="sqlglot knows no NEAREST",
+        ),
     ],
 )
 @pytest.mark.xfail(strict=True, raises=AssertionError, reason="known faults, named by their ids")
 def test_what_is_not_told(dialect: str, sql: str, expected: str) -> None:
     assert uses(dialect, sql, {**CATALOG, "e": "from to"}) == set(expected.split())
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select w.* from u join v using (id) as w where w.id > 1", "u.id:ofj v.id:ofj"),
+        ("select s.w.b, w.id from s.w join v using (id) as w", "w.b:o w.id:oj v.id:oj"),
+        (
+            "delete from t using (select id from u join v using (id) as w where w.id > 1) as q "
+            "where t.id = q.id",
+            "u.id:fj v.id:fj",
+        ),
+        ("select * from u join v using (id) as w order by w.", ""),
+    ],
+)
+def test_aliases_of_merged_columns(sql: str, expected: str) -> None:
+    assert uses("postgres", sql, {**CATALOG, "w": "id b"}) == set(expected.split())
 
 
 @pytest.mark.parametrize(

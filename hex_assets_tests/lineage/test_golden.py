@@ -8,34 +8,15 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from benchmarks.lineage.corpus import Statement, own_statements
-from hex_assets.frames import CATALOG_TABLES, Frame
+from benchmarks.lineage.corpus import SERVICE, Statement, catalog_of, own_statements
+from hex_assets.frames import CATALOG_TABLES
 from hex_assets.lineage.edges import build_edges
 from hex_assets.lineage.parse_store import ParseStore
 from hex_assets.lineage.parser_processes import ParserProcesses
 from hex_assets.warehouse.masking import mask_literals
 from hex_assets_tests.lineage.catalogs import history, ran
 
-SERVICE = "service"
 STATEMENTS = own_statements()
-
-
-def catalog_of(statement: Statement) -> Frame:
-    rows = []
-    for name, columns in statement.catalog.items():
-        database, schema, table = name.split(".")
-        rows.append(
-            {
-                "service": SERVICE,
-                "database": database,
-                "schema": schema,
-                "table": table,
-                "table_fqn": name,
-                "table_id": name,
-                "columns": list(columns),
-            }
-        )
-    return CATALOG_TABLES.frame(rows)
 
 
 def check(statement: Statement, sql: str) -> set[str]:
