@@ -563,6 +563,8 @@ class _Merging:
 
         Where its cells stand inlined in the project, they have credited it already.
         """
+        if rows.is_empty():
+            return
         credited = {(key.project_id, key.component_id, key.table) for key in self.edges}
         imported: dict[str, dict[str, str | None]] = {}
         for project, component, cell in (

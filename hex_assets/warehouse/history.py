@@ -19,7 +19,7 @@ KEY = ["service", "dialect", "database", "schema", "project_id", "cell_id", "sql
 """What makes a row of the history: the same statement in the same place."""
 
 BUCKETS = pl.List(pl.UInt16)
-"""Users as bucket numbers, see ``user_buckets``."""
+"""Users as bucket numbers, see ``_with_buckets``."""
 
 STATEMENT_ROWS: dict[str, Any] = {
     **dict.fromkeys(KEY, pl.String),
@@ -207,28 +207,6 @@ def _user_count(filled: int) -> int:
     return filled if filled >= _BUCKETS else round(-_BUCKETS * math.log(1 - filled / _BUCKETS))
 
 
-def user_buckets(users: Collection[str], shape: str) -> list[int]:
-    """The users of one statement as numbers of 65,536 buckets, sorted, each once.
-
-    Which user falls into which bucket differs from statement to statement, so that the numbers
-    neither name a user nor tell what else the same user ran. They serve to count: the union over
-    windows is exact until two users of one statement share a bucket (for 30 users, by a chance
-    below 1 in 100).
-
-    Args:
-        users: e-mail addresses or user names, in any letter case.
-        shape: what tells the statement from others.
-    """
-    key = hashlib.blake2b(shape.encode(), digest_size=32).digest()
-    keyed = hashlib.blake2b(digest_size=2, key=key)
-    buckets = set()
-    for user in users:
-        digest = keyed.copy()
-        digest.update(user.lower().encode())
-        buckets.add(int.from_bytes(digest.digest(), "big"))
-    return sorted(buckets)
-
-
 def _statements(
     reader: HistoryReader,
     batch: HistoryBatch,
@@ -296,7 +274,29 @@ def _statements(
 
 
 def _with_buckets(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of ``STATEMENT_ROWS``, of rows that list the users themselves."""
-    users, keys = rows["users"].to_list(), rows["sql_key"].to_list()
-    buckets = pl.Series("user_buckets", map(user_buckets, users, keys), BUCKETS)
-    return rows.with_columns(buckets).select(*STATEMENT_ROWS)
+    """Rows of ``STATEMENT_ROWS``, of rows that list the users themselves.
+
+    The users of one statement become numbers of 65,536 buckets. Which user falls into which bucket
+    differs from statement to statement, so that the numbers neither name a user nor tell what else
+    the same user ran. They serve to count: the union over windows is exact until two users of one
+    statement share a bucket (for 30 users, by a chance below 1 in 100).
+    """
+    numbered = rows.select("sql_key", "users").with_row_index("row")
+    places: list[int] = []
+    buckets: list[int] = []
+    for place, shape, users in numbered.iter_rows():
+        key = hashlib.blake2b(shape.encode(), digest_size=32).digest()
+        keyed = hashlib.blake2b(digest_size=2, key=key)
+        for user in users:
+            digest = keyed.copy()
+            digest.update(user.lower().encode())
+            places.append(place)
+            buckets.append(int.from_bytes(digest.digest(), "big"))
+    schema = {"row": pl.UInt32, "user_buckets": pl.UInt16}
+    lists = (
+        pl.DataFrame({"row": places, "user_buckets": buckets}, schema=schema)
+        .group_by("row")
+        .agg(pl.col("user_buckets").unique().sort())
+    )
+    found = numbered.join(lists, on="row", how="left", maintain_order="left")["user_buckets"]
+    return rows.with_columns(found.fill_null([]).cast(BUCKETS)).select(*STATEMENT_ROWS)
