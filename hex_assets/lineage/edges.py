@@ -116,6 +116,7 @@ def build_edges(
     connections: Frame | None = None,
     imports: Frame | None = None,
     queried_tables: Frame | None = None,
+    catalog_schemas: Frame | None = None,
     store: ParseStore | None = None,
     processes: ParserProcesses | None = None,
 ) -> Lineage:
@@ -134,6 +135,8 @@ def build_edges(
         connections: a frame of ``HEX_DATA_CONNECTIONS``.
         imports: a frame of ``HEX_COMPONENT_IMPORTS``.
         queried_tables: a frame of ``HEX_QUERIED_TABLES``.
+        catalog_schemas: a frame of ``CATALOG_SCHEMAS``, which tells of which schemas the tables are
+            there; None means of all.
         store: parse results of earlier runs, which need no parse; None parses all.
         processes: parse what is not stored, within their limits rather than ``max_characters``;
             the caller closes them. None means own ones, as many as there are processors.
@@ -148,7 +151,9 @@ def build_edges(
     queried_tables = queried_tables or HEX_QUERIED_TABLES.empty()
     inputs = (history, catalog_tables, cells, connections, imports, queried_tables)
     gaps = tuple(dict.fromkeys(gap for frame in inputs for gap in frame.gaps))
-    merging = _Merging(TableIndex(catalog_tables.rows, prefixes), _inlined(cells.rows))
+    schemas = None if catalog_schemas is None else catalog_schemas.rows
+    index = TableIndex(catalog_tables.rows, prefixes, schemas)
+    merging = _Merging(index, _inlined(cells.rows))
     with ExitStack() as closing:
         closing.enter_context(_without_cyclic_collector())
         if processes is None:
