@@ -394,9 +394,16 @@ class OpenMetadataClient:
         during = f"listing schemas of {database}"
         return self._list("/v1/databaseSchemas", Container, params, during)
 
+    def tables_of_database(self, fqn: str) -> Iterator[list[Table]]:
+        """Pages of the tables and views of a database."""
+        return self._tables({"database": fqn}, fqn)
+
     def tables_of_schema(self, fqn: str) -> Iterator[list[Table]]:
         """Pages of the tables and views of a schema."""
-        params = {"databaseSchema": fqn, "limit": _TABLE_PAGE}
+        return self._tables({"databaseSchema": fqn}, fqn)
+
+    def _tables(self, where: Mapping[str, str], fqn: str) -> Iterator[list[Table]]:
+        params = {**where, "limit": _TABLE_PAGE}
         return self._pages("/v1/tables", Table, params, f"listing tables of {fqn}")
 
     def indexed(

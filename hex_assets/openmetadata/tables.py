@@ -12,7 +12,7 @@ table, is listed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -36,7 +36,7 @@ from hex_assets.openmetadata.catalog_copy import (
     SchemaTables,
 )
 from hex_assets.openmetadata.client import IndexedKind, OpenMetadataClient
-from hex_assets.openmetadata.models import Container, Indexed
+from hex_assets.openmetadata.models import Container, Indexed, Table
 
 _KEY = "source.sourceConfig.config.lineageInformation.dbServicePrefixes"
 _LEVELS_OF_A_SCHEMA = 3
@@ -109,10 +109,10 @@ def read_catalog(
         name: trusted.schemas[name]
         for name in index.unchanged({name: trusted.schemas.get(name) for name in wanted})
     }
-    missing = sorted(wanted - read.keys())
+    missing = wanted - read.keys()
     try:
-        for name in missing:
-            read[name] = _tables(client, name, clock())
+        for whole in _listed(client, missing, schemas, scopes, clock):
+            read |= whole
     finally:
         kept = {
             name: one
@@ -267,7 +267,39 @@ def _below(client: OpenMetadataClient, scope: str) -> list[Container]:
     ]
 
 
-def _tables(client: OpenMetadataClient, schema: str, now: datetime) -> SchemaTables:
+def _listed(
+    client: OpenMetadataClient,
+    missing: Collection[str],
+    schemas: Iterable[str],
+    scopes: Sequence[str],
+    clock: Callable[[], datetime],
+) -> Iterator[dict[str, SchemaTables]]:
+    """Tables of the missing ones of these schemas, as listings come to their end.
+
+    A database of which all schemas are missing is listed at once, for a page holds tables of many.
+    """
+    by_database: dict[str, list[str]] = {}
+    for name in sorted(schemas):
+        by_database.setdefault(_parent(name), []).append(name)
+    for database, names in by_database.items():
+        wanted = [name for name in names if name in missing]
+        now = clock()
+        if len(wanted) > 1 and wanted == names and _within(database, scopes):
+            by_schema: dict[str, list[CopiedTable]] = {name: [] for name in names}
+            for table in _copied(client.tables_of_database(database)):
+                place = _parent(table.fqn) or _prefix_of(table.fqn, names)
+                # A schema that came after the schemas were listed is the next run's.
+                if place in by_schema:
+                    by_schema[place].append(table)
+            yield {name: SchemaTables(now, tuple(found)) for name, found in by_schema.items()}
+            continue
+        for name in wanted:
+            tables = _copied(client.tables_of_schema(name))
+            yield {name: SchemaTables(now, tuple(tables))}
+
+
+def _copied(pages: Iterable[Sequence[Table]]) -> list[CopiedTable]:
+    """The tables of all pages, each once."""
     by_id = {
         table.id: CopiedTable(
             table.id,
@@ -275,10 +307,10 @@ def _tables(client: OpenMetadataClient, schema: str, now: datetime) -> SchemaTab
             table.updated_at,
             tuple(column.name for column in table.columns),
         )
-        for page in client.tables_of_schema(schema)
+        for page in pages
         for table in page
     }
-    return SchemaTables(now, tuple(by_id.values()))
+    return list(by_id.values())
 
 
 def _parts(prefix: str) -> tuple[str, ...]:
@@ -307,8 +339,13 @@ def _within(name: str, scopes: Sequence[str]) -> bool:
     return any(name == scope or name.startswith(f"{scope}.") for scope in scopes)
 
 
+def _prefix_of(name: str, schemas: Iterable[str]) -> str:
+    """The schema of a table whose name cannot be taken apart; empty when it begins with none."""
+    return next((schema for schema in schemas if _within(name, [schema])), "")
+
+
 def _parent(name: str) -> str:
-    """The schema of a table; empty when the table's name cannot be taken apart."""
+    """The container of what is so called; empty when the name cannot be taken apart."""
     try:
         return fqn.join(*fqn.split(name)[:-1])
     except ValueError:

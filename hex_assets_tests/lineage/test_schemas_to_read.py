@@ -66,13 +66,14 @@ def reference_rows(*references: Reference) -> pl.DataFrame:
     return TABLE_REFERENCES.frame(rows).rows
 
 
-def references() -> st.SearchStrategy[Reference]:
+def references(services: Sequence[str]) -> st.SearchStrategy[Reference]:
     names = st.builds(Name, st.sampled_from((*TABLES, "T$files", "t*", "a", "db")), st.booleans())
     schemas = st.builds(Name, st.sampled_from((*SCHEMAS, "nowhere")), st.booleans())
     databases = st.builds(
         Name, st.sampled_from((*DATABASES, "AwsDataCatalog", "spark_catalog")), st.booleans()
     )
     tables = st.one_of(
+        st.tuples(names),
         st.tuples(names),
         st.tuples(schemas, names),
         st.tuples(databases, schemas, names),
@@ -81,12 +82,12 @@ def references() -> st.SearchStrategy[Reference]:
     sessions = st.builds(
         Session,
         st.none() | st.sampled_from(DATABASES),
-        st.lists(st.sampled_from((*SCHEMAS, "nowhere")), max_size=2).map(tuple),
+        st.lists(st.sampled_from((*SCHEMAS, "nowhere")), max_size=3).map(tuple),
         st.integers(0, 1),
     )
     return st.builds(
         Reference,
-        st.sampled_from(SERVICES),
+        st.sampled_from(services),
         st.sampled_from(DIALECTS),
         tables.map(TableName),
         sessions,
@@ -116,11 +117,13 @@ def answers(index: TableIndex, wanted: Sequence[Reference]) -> list[object]:
 @settings(max_examples=400)
 @given(data=st.data())
 def test_fewer_schemas_answer_as_all_of_them(data: st.DataObject) -> None:
-    place = st.tuples(*map(st.sampled_from, (SERVICES, DATABASES, SCHEMAS, TABLES)))
+    databases = data.draw(st.lists(st.sampled_from(DATABASES), min_size=1, max_size=3))
+    place = st.tuples(*map(st.sampled_from, (SERVICES, databases, SCHEMAS, TABLES)))
     tables = data.draw(st.lists(place.map(".".join), min_size=1, max_size=12, unique=True))
     prefixes = data.draw(prefixes_of(tables))
-    wanted = data.draw(st.lists(references(), min_size=1, max_size=6))
     there = [table for table in tables if within(table, prefixes)]
+    services = sorted({table.split(".")[0] for table in there})
+    wanted = data.draw(st.lists(references(services), min_size=1, max_size=4))
     schemas = {table.rpartition(".")[0] for table in there}
     read = schemas_to_read(reference_rows(*wanted), schema_rows([*schemas]))
     assert read <= schemas

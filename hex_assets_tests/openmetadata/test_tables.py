@@ -177,6 +177,18 @@ def test_only_schemas_that_can_hold_a_name_are_read(reader: Reader) -> None:
     ]
 
 
+def test_a_database_of_which_every_schema_is_needed_is_listed_at_once(reader: Reader) -> None:
+    everything = reader.read()
+    listed = [line for line in reader.requests() if LISTING in line]
+    assert listed == [f"{LISTING}databaseSchema={DOTTED}", f"{LISTING}database=snow.SHOP"]
+    kept = reader.files.load().schemas
+    assert {name: len(one.tables) for name, one in kept.items()} == {PUBLIC: 10, RAW: 1, DOTTED: 1}
+    reader.read(ANYWHERE, PUBLIC, RAW, reconcile=True)
+    listed = [line for line in reader.requests() if LISTING in line]
+    assert listed == [f"{LISTING}databaseSchema={name}" for name in (PUBLIC, RAW)]
+    assert names(reader.read()) == names(everything)
+
+
 def test_an_unchanged_catalog_costs_two_requests(reader: Reader) -> None:
     first = reader.read()
     reader.requests()
@@ -355,7 +367,9 @@ def test_a_listing_that_breaks_leaves_no_part_for_the_whole(reader: Reader) -> N
     reader.requests()
     read = reader.read()
     assert len(names(read)) == 12
-    assert sum(LISTING in line for line in reader.requests()) == 2
+    assert [line for line in reader.requests() if LISTING in line] == [
+        f"{LISTING}database=snow.SHOP"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -400,7 +414,12 @@ def test_servers_have_keys_that_do_not_tell_their_host() -> None:
     assert "example" not in key
 
 
-def test_a_name_that_cannot_be_taken_apart_is_a_gap(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("others", "where", "gaps"), [((), "s.d.p", 3), ((("6", "s.d.q"), ("7", "s.d.r")), "s.d", 2)]
+)
+def test_a_name_that_cannot_be_taken_apart_is_a_gap(
+    tmp_path: Path, others: Sequence[tuple[str, str]], where: str, gaps: int
+) -> None:
     tables: list[dict[str, Any]] = [
         {"id": "1", "name": "ok", "fullyQualifiedName": "s.d.p.ok", "columns": None},
         {"id": "2", "name": "odd", "fullyQualifiedName": 's.d.p.o"dd'},
@@ -409,10 +428,10 @@ def test_a_name_that_cannot_be_taken_apart_is_a_gap(tmp_path: Path) -> None:
 
     def handler(request: httpx.Request) -> httpx.Response:
         if "/tables" not in request.url.path:
-            schemas = [{"id": "4", "name": "p", "fullyQualifiedName": "s.d.p"}]
-            schemas += [{"id": "5", "name": "p", "fullyQualifiedName": 's.d"p'}]
+            named = ("4", "s.d.p"), ("5", 's.d"p'), *others
+            schemas = [{"id": key, "name": "p", "fullyQualifiedName": name} for key, name in named]
             return httpx.Response(200, json={"data": schemas})
-        assert request.url.params["databaseSchema"] == "s.d.p"
+        assert request.url.params["database" if others else "databaseSchema"] == where
         page, after = (tables[:2], "x") if "after" not in request.url.params else (tables[2:], None)
         return httpx.Response(200, json={"data": page, "paging": {"total": 3, "after": after}})
 
@@ -423,10 +442,10 @@ def test_a_name_that_cannot_be_taken_apart_is_a_gap(tmp_path: Path) -> None:
         transport=httpx.MockTransport(handler),
     )
     files = CatalogFiles(UPath(tmp_path / "s.parquet"), UPath(tmp_path / "t.parquet"))
-    references = TABLE_REFERENCES.frame(named(["p", "ok"]).rows.with_columns(service=pl.lit("s")))
+    references = TABLE_REFERENCES.frame(named(["ok"]).rows.with_columns(service=pl.lit("s")))
     read = read_catalog(client, ["s.d"], references, files, reconcile_days=7)
     assert read.tables.rows["table"].to_list() == ["ok"]
     assert read.tables.rows["columns"].to_list() == [[]]
-    assert len(read.tables.gaps) == 3
+    assert len(read.tables.gaps) == gaps
     assert any('table 2: s.d.p.o"dd' in gap for gap in read.tables.gaps)
     assert read.schemas.gaps == ('schema 5: s.d"p has not three parts',)
