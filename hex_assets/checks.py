@@ -179,8 +179,13 @@ def build_checks(
 
     @dg.asset_check(asset=key("catalog_tables"), partitions_def=workspaces)
     def catalog_tables_present(catalog_tables: Frame) -> dg.AssetCheckResult:
-        """OpenMetadata has tables within the recipe's prefixes; without them nothing resolves."""
-        return _complete(catalog_tables, "tables within dbServicePrefixes")
+        """OpenMetadata has tables where some are named; without them nothing resolves."""
+        return _complete(catalog_tables, "tables in schemas that are named")
+
+    @dg.asset_check(asset=key("catalog_schemas"), partitions_def=workspaces)
+    def catalog_schemas_present(catalog_schemas: Frame) -> dg.AssetCheckResult:
+        """OpenMetadata has schemas within the recipe's prefixes."""
+        return _complete(catalog_schemas, "schemas within dbServicePrefixes")
 
     @dg.asset_check(
         asset=key("lineage_edges"),
@@ -290,6 +295,7 @@ def build_checks(
         warehouse_query_history_recent,
         table_references_complete,
         catalog_tables_present,
+        catalog_schemas_present,
         lineage_coverage,
         unresolved_references_few,
         evidence_disagreements_few,

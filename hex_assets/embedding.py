@@ -18,7 +18,7 @@ from hex_assets.checks import build_checks
 from hex_assets.hex.assets import hex_data_connections, hex_details, hex_projects, hex_workspace
 from hex_assets.lineage.assets import lineage
 from hex_assets.lineage.parse_steps import table_references
-from hex_assets.openmetadata.assets import catalog_tables, openmetadata_entities
+from hex_assets.openmetadata.assets import catalog, openmetadata_entities
 from hex_assets.project_assets import project_assets
 from hex_assets.resources import FRAMES_IO, Recipes
 from hex_assets.storage import ParquetFrames, StoredFrames
@@ -34,7 +34,7 @@ _STAGES: Mapping[Stage, Sequence[dg.AssetsDefinition]] = {
     "hex": [hex_workspace, hex_projects, hex_data_connections, hex_details],
     "warehouse": [warehouse_query_history],
     # The catalog is read once it is known which tables are named.
-    "lineage": [table_references, catalog_tables, lineage],
+    "lineage": [table_references, catalog, lineage],
     "openmetadata": [openmetadata_entities],
 }
 

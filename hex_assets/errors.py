@@ -230,16 +230,20 @@ class NameNotFound(HexAssetsError):
         name: what was asked for.
         kind: table, column or project.
         alike: names that come near it.
+        unread: schemas in which it can be, and whose tables are not known here.
     """
 
-    def __init__(self, name: str, kind: str, alike: tuple[str, ...] = ()) -> None:
-        super().__init__(name, kind, alike)
+    def __init__(self, name: str, kind: str, alike: tuple[str, ...] = (), unread: int = 0) -> None:
+        super().__init__(name, kind, alike, unread)
         self.name = name
         self.kind = kind
         self.alike = alike
+        self.unread = unread
 
     def __str__(self) -> str:
         hint = f" Did you mean {' or '.join(self.alike)}?" if self.alike else ""
+        if self.unread:
+            hint += f" Nothing names a table of {self.unread} schemas; give the schema, too."
         return f"No {self.kind} known here is called {self.name}.{hint}"
 
 

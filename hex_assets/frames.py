@@ -282,6 +282,21 @@ CATALOG_TABLES = FrameSchema(
     },
 )
 
+CATALOG_SCHEMAS = FrameSchema(
+    "catalog_schemas",
+    {
+        "service": (pl.String, "database service, unquoted"),
+        "database": (pl.String, "database, unquoted, exact case"),
+        "schema": (pl.String, "schema, unquoted, exact case"),
+        "schema_fqn": (pl.String, "fully qualified name, quoted where OpenMetadata quotes"),
+        "read_at": (
+            INSTANT,
+            "when its tables were listed, which are those of catalog_tables; null when nothing "
+            "that is named can be in it, so that it was not read",
+        ),
+    },
+)
+
 LINEAGE_EDGES = FrameSchema(
     "lineage_edges",
     {

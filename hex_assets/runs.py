@@ -24,7 +24,9 @@ RESET_HISTORY: Mapping[str, Any] = {
 }
 """Run config that reads the query history of all services anew."""
 
-RECONCILE: Mapping[str, Any] = {"ops": {"openmetadata_entities": {"config": {"reconcile": True}}}}
+RECONCILE: Mapping[str, Any] = {
+    "ops": {op: {"config": {"reconcile": True}} for op in ("catalog", "openmetadata_entities")}
+}
 """Run config that reads everything from OpenMetadata, whatever the last run left there."""
 
 

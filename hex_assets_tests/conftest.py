@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,10 +37,12 @@ class Location:
     sandbox: Sandbox
     settings: LocationSettings
 
-    def run(self, workspace: str) -> WorkspaceRun:
+    def run(self, workspace: str, run_config: Mapping[str, Any] | None = None) -> WorkspaceRun:
         """Materialize all assets of one workspace in this process."""
         with dg.DagsterInstance.ephemeral() as instance:
-            return run_workspace(self.settings, workspace, instance, lambda kind, text: None)
+            return run_workspace(
+                self.settings, workspace, instance, lambda kind, text: None, run_config
+            )
 
     def recipe_path(self, workspace: str) -> Path:
         return self.sandbox.recipes / f"{workspace}.yaml"

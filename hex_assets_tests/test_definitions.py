@@ -25,7 +25,7 @@ NAMING_INPUTS = {
     "hex_component_imports",
     "hex_queried_tables",
 }
-LINEAGE_INPUTS = {*NAMING_INPUTS, "table_references", "catalog_tables"}
+LINEAGE_INPUTS = {*NAMING_INPUTS, "table_references", "catalog_tables", "catalog_schemas"}
 
 EXPECTED = {
     "hex_workspace": ("hex", set()),
@@ -39,6 +39,7 @@ EXPECTED = {
     "warehouse_query_history": ("warehouse", {"hex_projects"}),
     "table_references": ("lineage", NAMING_INPUTS),
     "catalog_tables": ("warehouse", {"table_references"}),
+    "catalog_schemas": ("warehouse", {"table_references"}),
     "lineage_edges": ("lineage", LINEAGE_INPUTS),
     "unresolved_references": ("lineage", LINEAGE_INPUTS),
     "evidence_disagreements": ("lineage", LINEAGE_INPUTS),

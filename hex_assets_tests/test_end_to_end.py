@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 import polars as pl
 import pytest
 
+from hex_assets.runs import RECONCILE
 from hex_assets.sandbox.faults import Fault
 from hex_assets.sandbox.world import World, build_world, with_project
 from hex_assets_tests.conftest import Location, running_location
@@ -38,6 +39,29 @@ def test_the_second_run_sends_no_write(location: Location) -> None:
     assert location.catalog() == published
     for run in again:
         assert set(run.frames["openmetadata_entities"].rows["outcome"]) <= {"unchanged"}
+
+
+def test_the_catalog_is_read_once_for_all_workspaces_and_again_to_reconcile(
+    location: Location,
+) -> None:
+    def listed() -> list[str]:
+        requests = location.sandbox.catalog_faults.requests
+        found = [line.partition("&")[0] for line in requests if "/v1/tables?" in line]
+        requests.clear()
+        return found
+
+    runs = [location.run(GROWTH)]
+    first = listed()
+    schemas = runs[0].frames["catalog_schemas"].rows
+    assert first
+    assert len(first) == len(set(first)) <= schemas["read_at"].count() < schemas.height
+    runs.append(location.run(FINANCE))
+    assert not set(listed()) & set(first)
+    runs += [location.run(GROWTH), location.run(FINANCE)]
+    assert listed() == []
+    runs.append(location.run(GROWTH, RECONCILE))
+    assert listed() == first
+    assert [run.failures for run in runs] == [{}] * len(runs)
 
 
 def test_what_is_published_is_what_the_world_holds(location: Location) -> None:

@@ -33,6 +33,7 @@ def write_company(root: Path) -> None:
             _row("catalog_tables", table_fqn=table(n), table_id=f"id {n}", columns=columns)
             for n in range(TABLES)
         ],
+        "catalog_schemas": [],
         "hex_projects": [
             _row(
                 "hex_projects",

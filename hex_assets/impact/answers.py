@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -37,8 +38,12 @@ def who_reads(
         NothingStored, FrameError, NameNotFound, NameAmbiguous: see there.
     """
     stored = read_stored(root, workspace)
-    target = KnownTables.of(stored.edges, stored.tables).find(name)
+    tables = _known(stored)
+    target = tables.find(name)
     projects = readers_of(stored, [Asked(target), *derived(target)])
+    if schema := tables.unread_schema(target):
+        gap = f"nothing names a table of {schema}, so it is not known whether {target} exists"
+        stored = replace(stored, gaps=(*stored.gaps, gap))
     if not _printed(form, str(target), projects, stored, console):
         print_impact(console, str(target), projects)
         _print_gaps(stored, console)
@@ -73,7 +78,7 @@ def what_breaks(
         NothingStored, FrameError, ChangeUnreadable: see there.
     """
     stored = read_stored(root, workspace)
-    known, unknown = _targets(read_change(changed), KnownTables.of(stored.edges, stored.tables))
+    known, unknown = _targets(read_change(changed), _known(stored))
     asked = {
         change: [one for target in targets for one in (Asked(target), *derived(target))]
         for change, targets in known.items()
@@ -93,6 +98,10 @@ def what_breaks(
             console.print(f"{change}: not known to the catalog", markup=False, soft_wrap=True)
         _print_gaps(stored, console)
     return broken
+
+
+def _known(stored: StoredWorkspaces) -> KnownTables:
+    return KnownTables.of(stored.edges, stored.tables, stored.schemas)
 
 
 def _targets(

@@ -36,18 +36,29 @@ class Target:
 class KnownTables:
     """Every table that a catalog or an edge names, by any suffix of its name and in any case."""
 
-    def __init__(self, names: Iterable[str], columns_of: Callable[[str], Iterable[str]]) -> None:
-        """Take fully qualified names, and what tells the columns of one as far as known."""
+    def __init__(
+        self,
+        names: Iterable[str],
+        columns_of: Callable[[str], Iterable[str]],
+        unread: Sequence[str] = (),
+    ) -> None:
+        """Take fully qualified names, and what tells the columns of one as far as known.
+
+        Args:
+            unread: fully qualified names of the schemas whose tables were not read from the
+                catalog, because nothing that is named can be in them.
+        """
         self._names = pl.Series(sorted(names), dtype=pl.String)
         self._lower = self._names.str.to_lowercase()
         self._odd = self._names.str.contains(_NO_ASCII)
         self._columns_of_table = columns_of
+        self._unread = {name: tuple(fqn.split(name)) for name in unread}
         self._called: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
         self._columns: dict[str, tuple[str, ...]] = {}
 
     @classmethod
-    def of(cls, edges: pl.DataFrame, tables: pl.DataFrame) -> KnownTables:
-        """Those of ``lineage_edges`` and ``catalog_tables``."""
+    def of(cls, edges: pl.DataFrame, tables: pl.DataFrame, schemas: pl.DataFrame) -> KnownTables:
+        """Those of ``lineage_edges``, ``catalog_tables`` and ``catalog_schemas``."""
 
         def columns_of(name: str) -> Iterator[str]:
             for (catalogued,) in tables.filter(table_fqn=name).select("columns").iter_rows():
@@ -56,14 +67,17 @@ class KnownTables:
                 yield from (column["name"] for column in read or ())
 
         names = pl.concat([edges["table_fqn"], tables["table_fqn"]]).unique()
-        return cls(names, columns_of)
+        read_at = schemas.group_by("schema_fqn").agg(pl.col("read_at").max())
+        unread = read_at.filter(pl.col("read_at").is_null())["schema_fqn"].sort()
+        return cls(names, columns_of, unread.to_list())
 
     def find(self, name: str) -> Target:
         """The table or column that the name means.
 
         A name is the end of a fully qualified one: ``orders``, ``core.orders``,
         ``core.orders.amount``. Letter case decides only between several that differ in nothing
-        else.
+        else. What names a schema that was not read is taken for a table of it, or a column of one:
+        nothing reads it, whether it exists or not.
 
         Raises:
             NameNotFound: nothing is called so.
@@ -71,15 +85,26 @@ class KnownTables:
         """
         parts = self._split(name)
         found = self._narrowed(parts, [*self._tables(parts), *self._columns_of(parts)])
+        found = found or self._narrowed(parts, self._of_unread(parts))
         if len(found) == 1:
             return found[0]
         if found:
             raise NameAmbiguous(name, tuple(str(one) for one in sorted(found)))
-        raise NameNotFound(name, "table or column", self._alike(parts))
+        unread = len(self._unread) if len(parts) == 1 else 0
+        raise NameNotFound(name, "table or column", self._alike(parts), unread)
 
     def ending_in(self, parts: Sequence[str]) -> list[str]:
-        """Fully qualified names of the tables whose name ends in these parts, in any case."""
-        return sorted(one.table_fqn for one in self._narrowed(parts, self._tables(parts)))
+        """Fully qualified names of the tables whose name ends in these parts, in any case.
+
+        A name in a schema that was not read counts as a table of it.
+        """
+        found = self._tables(parts) or self._tables_of_unread(parts)
+        return sorted(one.table_fqn for one in self._narrowed(parts, found))
+
+    def unread_schema(self, target: Target) -> str | None:
+        """The schema of the target, if its tables were not read from the catalog."""
+        schema = fqn.join(*fqn.split(target.table_fqn)[:-1])
+        return schema if schema in self._unread else None
 
     def column(self, table_fqn: str, name: str) -> str:
         """The column in the case that the catalog has; as given when it has none of the name."""
@@ -104,6 +129,22 @@ class KnownTables:
             for name, known in self._by_last(wanted[-1])
             if [part.casefold() for part in known[-len(wanted) :]] == wanted
         ]
+
+    def _tables_of_unread(self, parts: Sequence[str]) -> list[Target]:
+        place = [part.casefold() for part in parts[:-1]]
+        return [
+            Target(fqn.below(schema, parts[-1]))
+            for schema, known in self._unread.items()
+            if place and [part.casefold() for part in known[-len(place) :]] == place
+        ]
+
+    def _of_unread(self, parts: Sequence[str]) -> list[Target]:
+        """Tables of schemas that were not read, and columns of such tables."""
+        columns = [
+            Target(table.table_fqn, parts[-1])
+            for table in (self._tables_of_unread(parts[:-1]) if len(parts) > 1 else ())
+        ]
+        return [*self._tables_of_unread(parts), *columns]
 
     def _columns_of(self, parts: Sequence[str]) -> list[Target]:
         wanted = parts[-1].casefold()

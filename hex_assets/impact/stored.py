@@ -12,6 +12,7 @@ import polars as pl
 from hex_assets.errors import FrameError, NothingStored
 from hex_assets.frame_files import read_frame
 from hex_assets.frames import (
+    CATALOG_SCHEMAS,
     CATALOG_TABLES,
     HEX_CELLS,
     HEX_PROJECTS,
@@ -34,6 +35,7 @@ class StoredWorkspaces:
         runs: ``hex_runs``.
         edges: ``lineage_edges``.
         tables: ``catalog_tables``; the same table comes once per workspace.
+        schemas: ``catalog_schemas``; the same schema comes once per workspace.
         gaps: what is known to be missing, by workspace and frame, in words.
     """
 
@@ -42,6 +44,7 @@ class StoredWorkspaces:
     runs: pl.DataFrame
     edges: pl.DataFrame
     tables: pl.DataFrame
+    schemas: pl.DataFrame
     gaps: tuple[str, ...]
 
 
@@ -63,6 +66,7 @@ def read_stored(root: str, workspace: str | None = None) -> StoredWorkspaces:
         runs=frames.rows(HEX_RUNS),
         edges=frames.rows(LINEAGE_EDGES),
         tables=frames.rows(CATALOG_TABLES),
+        schemas=frames.rows(CATALOG_SCHEMAS),
         gaps=frames.gaps,
     )
 

@@ -68,6 +68,7 @@ def lineage(
     hex_frames: StoredFrames,
     warehouse_query_history: Frame,
     catalog_tables: Frame,
+    catalog_schemas: Frame,
     hex_cells: Frame,
     hex_data_connections: Frame,
     hex_component_imports: Frame,
@@ -90,6 +91,7 @@ def lineage(
             connections=hex_data_connections,
             imports=hex_component_imports,
             queried_tables=hex_queried_tables,
+            catalog_schemas=catalog_schemas,
             store=ParseStore(hex_frames.state_path("lineage", context.partition_key)),
             links=LinkStore(hex_frames.state_path("lineage_links", context.partition_key)),
         )

@@ -41,6 +41,7 @@ from hex_assets.lineage.parse_store import NOTED_AFTER, Key, ParseStore, key_of
 from hex_assets.lineage.parser_processes import Limits, ParserProcesses, Text
 from hex_assets.lineage.queries import USAGES, usage_words
 from hex_assets.lineage.resolve import (
+    ANY_NAME,
     CatalogTable,
     Reason,
     Resolution,
@@ -130,6 +131,7 @@ def build_edges(
     connections: Frame | None = None,
     imports: Frame | None = None,
     queried_tables: Frame | None = None,
+    catalog_schemas: Frame | None = None,
     store: ParseStore | None = None,
     links: LinkStore | None = None,
     processes: ParserProcesses | None = None,
@@ -149,6 +151,8 @@ def build_edges(
         connections: a frame of ``HEX_DATA_CONNECTIONS``.
         imports: a frame of ``HEX_COMPONENT_IMPORTS``.
         queried_tables: a frame of ``HEX_QUERIED_TABLES``.
+        catalog_schemas: a frame of ``CATALOG_SCHEMAS``, which tells of which schemas the tables are
+            there; None means of all.
         store: parse results of earlier runs, which need no parse; None parses all.
         links: links of earlier runs, which need no look at the script; None links all.
         processes: parse what is not stored, within their limits rather than ``max_characters``;
@@ -164,7 +168,8 @@ def build_edges(
     queried_tables = queried_tables or HEX_QUERIED_TABLES.empty()
     inputs = (history, catalog_tables, cells, connections, imports, queried_tables)
     gaps = tuple(dict.fromkeys(gap for frame in inputs for gap in frame.gaps))
-    index = TableIndex(catalog_tables.rows, prefixes)
+    schemas = None if catalog_schemas is None else catalog_schemas.rows
+    index = TableIndex(catalog_tables.rows, prefixes, schemas)
     with ExitStack() as closing:
         closing.enter_context(_without_cyclic_collector())
         if processes is None:
@@ -343,6 +348,8 @@ def _link(row: Mapping[str, Any], script: Script, index: TableIndex) -> Link:
             written = reference.table.written(dialect)
             link.misses.setdefault((written, answer.reason.value), answer.detail or None)
             link.unresolved += 1
+        if isinstance(answer, Unresolved) and answer.provisional:
+            link.names.add(ANY_NAME)
     used, _ = script.columns(session, lambda r: found[r].columns if r in found else None)
     for origin, columns in used.items():
         if isinstance(origin, Reference) and origin in found:

@@ -124,16 +124,18 @@ class Unresolved:
     Attributes:
         reason: one of a closed set.
         detail: candidates or what else helps to mend it; empty when there is nothing to add.
+        provisional: whether tables of the place that it names were not read.
     """
 
     reason: Reason
     detail: str = ""
+    provisional: bool = False
 
 
 ANY_NAME = "*"
-"""Stands for all names of tables, where a pattern is looked up."""
+"""Stands for all names of tables, where a pattern is looked up or schemas were not read."""
 
-_DEFAULT_CATALOGS = {
+DEFAULT_CATALOGS = {
     "athena": frozenset({"awsdatacatalog"}),
     "databricks": frozenset({"hive_metastore", "spark_catalog"}),
 }
@@ -153,12 +155,19 @@ class TableIndex:
         catalog_tables: rows of the frame ``catalog_tables``.
         prefixes: ``dbServicePrefixes``: ``service``, ``service.database`` or
             ``service.database.schema``. Letter case counts; empty means no restriction.
+        catalog_schemas: rows of the frame ``catalog_schemas``: all schemas within the prefixes,
+            those too whose tables were not read. None means that all tables are there.
 
     Raises:
         ValueError: a prefix is malformed.
     """
 
-    def __init__(self, catalog_tables: pl.DataFrame, prefixes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        catalog_tables: pl.DataFrame,
+        prefixes: Sequence[str],
+        catalog_schemas: pl.DataFrame | None = None,
+    ) -> None:
         self._prefixes = [tuple(fqn.split(prefix)) for prefix in prefixes]
         self._by_table: dict[tuple[str, str], list[CatalogTable]] = {}
         self._by_schema: dict[tuple[str, str, str], list[CatalogTable]] = {}
@@ -166,18 +175,31 @@ class TableIndex:
         self._schemas: dict[tuple[str, str], set[str]] = {}
         self._databases_of: dict[str, set[str]] = {}
         self._sorted: list[tuple[str, str, str, CatalogTable]] = []
+        self._unread: dict[tuple[str, str | None], dict[str, str]] = {}
+        if catalog_schemas is not None:
+            self._know(catalog_schemas)
         names = ["service", "database", "schema", "table", "table_fqn", "table_id", "columns"]
         for row in catalog_tables.select(names).iter_rows(named=True):
             table = CatalogTable(**{**row, "columns": tuple(row["columns"] or ())})
             service, name, schema = table.service, table.table.lower(), table.schema.lower()
             self._by_table.setdefault((service, name), []).append(table)
             self._by_schema.setdefault((service, schema, name), []).append(table)
-            self._schemas.setdefault((service, schema), set()).add(table.schema)
-            lower = (service, table.database.lower())
-            self._databases.setdefault(lower, set()).add(table.database)
-            self._databases_of.setdefault(service, set()).add(table.database)
+            self._spell(service, table.database, table.schema)
         self._by_id = {table.table_id: table for same in self._by_table.values() for table in same}
         self._digests: dict[tuple[str, str], bytes] = {}
+
+    def _know(self, catalog_schemas: pl.DataFrame) -> None:
+        names = ["service", "database", "schema", "schema_fqn", "read_at"]
+        for service, database, schema, name, read_at in catalog_schemas.select(names).iter_rows():
+            self._spell(service, database, schema)
+            if read_at is None:
+                for key in ((service, schema.lower()), (service, None)):
+                    self._unread.setdefault(key, {})[database] = name
+
+    def _spell(self, service: str, database: str, schema: str) -> None:
+        self._schemas.setdefault((service, schema.lower()), set()).add(schema)
+        self._databases.setdefault((service, database.lower()), set()).add(database)
+        self._databases_of.setdefault(service, set()).add(database)
 
     def by_id(self, table_id: str) -> CatalogTable:
         """The table with that id.
@@ -218,7 +240,9 @@ class TableIndex:
                 else self._by_table.get((service, name), [])
             )
             found = sorted((table.table_fqn, table.table_id, table.columns) for table in alike)
-            known = self._digests[service, name] = sha256(repr((name, found)).encode()).digest()
+            unread = self._unread.get((service, None), {}) if name == ANY_NAME else {}
+            all_of_it = (name, found, sorted(unread.items()))
+            known = self._digests[service, name] = sha256(repr(all_of_it).encode()).digest()
         return known
 
     def resolve(
@@ -274,6 +298,16 @@ class TableIndex:
             (self._sorted[place] for place in range(first, len(self._sorted))),
         )
         return [entry[3] for entry in found]
+
+    def unread(self, service: str, database: str | None, schema: str | None) -> str | None:
+        """A schema there, of that name in any letter case, whose tables were not read.
+
+        Args:
+            database: None for any.
+            schema: None for any.
+        """
+        there = self._unread.get((service, None if schema is None else schema.lower()), {})
+        return next(iter(there.values()), None) if database is None else there.get(database)
 
     def databases(self, service: str, name: str | None = None) -> Set[str]:
         """Databases of the service, or how those of that name are spelled."""
@@ -333,7 +367,7 @@ class _Search:
     def _place(self, session: Session) -> tuple[str | None, bool]:
         """The database, and whether any will do because the warehouse has no such level."""
         databases = self.index.databases(self.service)
-        defaults = _DEFAULT_CATALOGS.get(self.dialect, frozenset())
+        defaults = DEFAULT_CATALOGS.get(self.dialect, frozenset())
         if len(self.parts) > 2:
             name = self.parts[-3]
             stored = self.index.databases(self.service, name.text)
@@ -357,6 +391,11 @@ class _Search:
             return Unresolved(Reason.OUTSIDE_PREFIXES, f"service {self.service}")
         if len(self.parts) > 3:
             return Unresolved(Reason.NOT_IN_CATALOG, "a name of four parts is on another server")
+        for schema in self.schemas:
+            if unread := self.index.unread(self.service, self.database, schema):
+                # Among tables of which some are missing, one could seem to be the only one.
+                detail = f"{unread} was not read: materialize catalog_tables again"
+                return Unresolved(Reason.NOT_IN_CATALOG, detail, provisional=True)
         if self.dialect == "bigquery" and self.table.text.endswith("*"):
             return self._wildcard()
         answer = self._look_up()

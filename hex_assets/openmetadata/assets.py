@@ -1,5 +1,6 @@
 """Stage 4: what the catalog knows, and what is published to it."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -8,6 +9,7 @@ import polars as pl
 from hex_assets.connections import open_openmetadata
 from hex_assets.errors import FrameError, PublishError
 from hex_assets.frames import (
+    CATALOG_SCHEMAS,
     CATALOG_TABLES,
     HEX_CELLS,
     HEX_COMPONENT_IMPORTS,
@@ -15,7 +17,6 @@ from hex_assets.frames import (
     HEX_RUNS,
     LINEAGE_EDGES,
     OPENMETADATA_ENTITIES,
-    TABLE_REFERENCES,
     Frame,
     FrameSchema,
 )
@@ -25,6 +26,7 @@ from hex_assets.reporting import (
     change_since,
     counted,
     failures,
+    gaps_metadata,
     log_progress,
     step_failure,
     table,
@@ -33,6 +35,7 @@ from hex_assets.resources import FRAMES_IO, OPENMETADATA_POOL, Recipes
 from hex_assets.storage import StoredFrames
 
 if TYPE_CHECKING:
+    from hex_assets.openmetadata.catalog_copy import CatalogFiles
     from hex_assets.openmetadata.publish import Plan
     from hex_assets.openmetadata.published import PublishedFiles
     from hex_assets.recipe import Recipe
@@ -40,36 +43,92 @@ if TYPE_CHECKING:
 _OWNERS = ["team:data-platform"]
 
 
-@dg.asset(
-    group_name="warehouse",
-    kinds={"openmetadata"},
-    owners=_OWNERS,
-    deps=[TABLE_REFERENCES.name],
-    pool=OPENMETADATA_POOL,
-    io_manager_key=FRAMES_IO,
-)
-def catalog_tables(
-    context: dg.AssetExecutionContext, hex_recipes: Recipes, hex_frames: StoredFrames
-) -> dg.MaterializeResult[Frame]:
-    """The warehouse tables OpenMetadata knows within the recipe's ``dbServicePrefixes``.
+class CatalogConfig(dg.Config):
+    """Settings of one run, for the launchpad.
 
-    References in SQL are resolved against these, in exact case, and against nothing else.
+    Attributes:
+        reconcile: list everything anew, whatever earlier runs kept.
     """
-    from hex_assets.openmetadata.tables import read_catalog_tables
+
+    reconcile: bool = False
+
+
+def _of_catalog(description: str) -> dg.AssetOut:
+    return dg.AssetOut(
+        dagster_type=Frame,
+        description=description,
+        group_name="warehouse",
+        kinds={"openmetadata"},
+        owners=_OWNERS,
+        io_manager_key=FRAMES_IO,
+    )
+
+
+@dg.multi_asset(
+    outs={
+        "catalog_tables": _of_catalog(
+            "The warehouse tables that OpenMetadata knows, of the schemas within the recipe's "
+            "dbServicePrefixes that can hold what is named. References in SQL are resolved against "
+            "these, in exact case, and against nothing else."
+        ),
+        "catalog_schemas": _of_catalog(
+            "All schemas that OpenMetadata knows within the recipe's dbServicePrefixes, and when "
+            "the tables of those that were read were listed."
+        ),
+    },
+    pool=OPENMETADATA_POOL,
+)
+def catalog(
+    context: dg.AssetExecutionContext,
+    hex_recipes: Recipes,
+    hex_frames: StoredFrames,
+    config: CatalogConfig,
+    table_references: Frame,
+) -> Iterator[dg.MaterializeResult[Frame]]:
+    """Read the schemas that can hold what is named, unless an earlier run did and they are same."""
+    from hex_assets.openmetadata.tables import read_catalog
 
     recipe = hex_recipes.recipe(context.partition_key)
     with failures(context, hex_recipes.retry_seconds), open_openmetadata(recipe) as client:
-        frame = read_catalog_tables(client, recipe.source_config.db_service_prefixes)
-    change = change_since(
-        hex_frames.last(CATALOG_TABLES, context.partition_key), frame, ["table_fqn"]
-    )
-    return dg.MaterializeResult(
-        value=frame,
-        metadata={
-            **_catalog(recipe),
-            "by_service": dg.MetadataValue.md(bars(counted(frame.rows, "service"))),
-            **change_metadata(change),
-        },
+        read = read_catalog(
+            client,
+            recipe.source_config.db_service_prefixes,
+            table_references,
+            catalog_files(hex_frames, recipe),
+            reconcile_days=recipe.hex_assets.reconcile_days,
+            reconcile=config.reconcile,
+        )
+        requests = client.requests_sent
+    if read.index_problem:
+        context.log.warning(f"All schemas are listed anew in each run: {read.index_problem}")
+    for schema, frame, key in (
+        (CATALOG_TABLES, read.tables, "table_fqn"),
+        (CATALOG_SCHEMAS, read.schemas, "schema_fqn"),
+    ):
+        change = change_since(hex_frames.last(schema, context.partition_key), frame, [key])
+        yield dg.MaterializeResult(
+            asset_key=context.asset_key_for_output(schema.name),
+            value=frame,
+            metadata={
+                **_catalog(recipe),
+                "by_service": dg.MetadataValue.md(bars(counted(frame.rows, "service"))),
+                "schemas_read": read.schemas.rows["read_at"].count(),
+                "schemas_listed_now": read.schemas_listed_now,
+                "requests": requests,
+                **change_metadata(change),
+                **gaps_metadata(frame),
+            },
+        )
+
+
+def catalog_files(stored: StoredFrames, recipe: "Recipe") -> "CatalogFiles":
+    """Where the copy of the recipe's OpenMetadata server is kept, for all workspaces."""
+    from hex_assets.openmetadata.catalog_copy import CatalogFiles, server_key
+
+    server = server_key(recipe.openmetadata.host_port)
+    return CatalogFiles(
+        listings=stored.state_path(CATALOG_SCHEMAS.name, server),
+        tables=stored.state_path(CATALOG_TABLES.name, server),
     )
 
 

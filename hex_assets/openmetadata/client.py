@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,11 +35,13 @@ from hex_assets.openmetadata.models import (
     Dashboard,
     DashboardService,
     DatabaseService,
+    Indexed,
     Lineage,
     LineageDetails,
     LineageEdge,
     Page,
     Person,
+    SearchPage,
     Table,
     Tag,
     TypeDefinition,
@@ -48,6 +51,12 @@ from hex_assets.openmetadata.models import (
 Entity = TypeVar("Entity", bound=Answer)
 
 Collection = Literal["dashboards", "charts"]
+IndexedKind = Literal["schema", "table"]
+
+_INDEXES: Mapping[IndexedKind, str] = {
+    "schema": "database_schema_search_index",
+    "table": "table_search_index",
+}
 
 _DASHBOARD_FIELDS = "owners,tags,charts,dataModels,dataProducts,extension"
 _CHART_FIELDS = "owners,tags,dashboards,dataProducts"
@@ -61,7 +70,8 @@ _HINTS: Mapping[type[RequestError], str] = {
     PermissionMissing: (
         "The token's user lacks a policy. Its role needs Create, EditAll, ViewAll and Delete on "
         "dashboards, dashboard services, classifications and tags, EditLineage on tables, and "
-        "ViewAll on users and tables; the policy of OpenMetadata's own ingestion bot has them."
+        "ViewAll on users, databases, database schemas and tables; the policy of OpenMetadata's "
+        "own ingestion bot has them."
     ),
     ConnectionFailed: (
         f"Check that {_SETTINGS}.hostPort is reachable from here and that verifySSL and "
@@ -81,6 +91,12 @@ _NO_SUCH_METHOD = (405, 501)
 _PAGE = 1000
 _TABLE_PAGE = 250
 """A table comes with all its columns, so a page of them is large."""
+
+_SEARCH_PAGE = 2500
+_SEARCH_WINDOW = 10_000
+"""Elasticsearch and OpenSearch show no hit beyond it (``index.max_result_window``)."""
+
+_INDEXED_FIELDS = ("id", "fullyQualifiedName", "updatedAt")
 
 
 class OpenMetadataClient:
@@ -372,6 +388,12 @@ class OpenMetadataClient:
     def database_schema(self, fqn: str) -> Container | None:
         return self._find(f"/v1/databaseSchemas/name/{_segment(fqn)}", Container)
 
+    def database_schemas(self, database: str) -> list[Container]:
+        """Schemas of a database, given its fully qualified name."""
+        params = {"database": database, "limit": _PAGE}
+        during = f"listing schemas of {database}"
+        return self._list("/v1/databaseSchemas", Container, params, during)
+
     def tables_of_database(self, fqn: str) -> Iterator[list[Table]]:
         """Pages of the tables and views of a database."""
         return self._tables({"database": fqn}, fqn)
@@ -383,6 +405,43 @@ class OpenMetadataClient:
     def _tables(self, where: Mapping[str, str], fqn: str) -> Iterator[list[Table]]:
         params = {**where, "limit": _TABLE_PAGE}
         return self._pages("/v1/tables", Table, params, f"listing tables of {fqn}")
+
+    def indexed(
+        self, kind: IndexedKind, *, below: Sequence[str] = (), named: Sequence[str] = ()
+    ) -> list[Indexed]:
+        """What the search index knows of schemas or tables that are not deleted.
+
+        The index follows the catalog after a while, and shows 10,000 hits at most: what is here
+        may be out of date or lack something, and letter case does not count in it.
+
+        Args:
+            below: fully qualified names of containers.
+            named: fully qualified names of entities themselves.
+        """
+        conditions: list[dict[str, dict[str, str]]] = [
+            *({"prefix": {"fullyQualifiedName": f"{name}.".lower()}} for name in below),
+            *({"term": {"fullyQualifiedName": name.lower()}} for name in named),
+        ]
+        wanted = {"query": {"bool": {"should": conditions, "minimum_should_match": 1}}}
+        params = {
+            "q": "*",
+            "index": _INDEXES[kind],
+            "query_filter": json.dumps(wanted, ensure_ascii=False, separators=(",", ":")),
+            "include_source_fields": _INDEXED_FIELDS,
+            "sort_field": "fullyQualifiedName",
+            "sort_order": "asc",
+            "deleted": "false",
+            "size": _SEARCH_PAGE,
+        }
+        during = f"searching the index of {kind}s"
+        found: list[Indexed] = []
+        for start in range(0, _SEARCH_WINDOW, _SEARCH_PAGE):
+            path = "/v1/search/query"
+            page = self._get(path, SearchPage, {**params, "from": start}, during).hits.hits
+            found += [hit.source for hit in page]
+            if len(page) < _SEARCH_PAGE:
+                break
+        return found
 
     # How answers are read
 

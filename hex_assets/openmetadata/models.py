@@ -167,10 +167,39 @@ class Column(Answer):
 
 
 class Table(Answer):
+    """A table or view.
+
+    Attributes:
+        updated_at: when somebody last changed it in OpenMetadata, in milliseconds since the epoch.
+    """
+
     id: str
     name: str
     fully_qualified_name: str
+    updated_at: int | None = None
     columns: Annotated[tuple[Column, ...], BeforeValidator(_none_is_empty)] = ()
+
+
+class Indexed(Answer):
+    """What the search index knows of an entity; ``updated_at`` as of a ``Table``."""
+
+    id: str
+    fully_qualified_name: str
+    updated_at: int | None = None
+
+
+class Hit(Answer):
+    source: Indexed = Field(validation_alias="_source")
+
+
+class Hits(Answer):
+    hits: tuple[Hit, ...]
+
+
+class SearchPage(Answer):
+    """One page of an answer of the search index."""
+
+    hits: Hits
 
 
 class ColumnLineage(Answer):

@@ -58,7 +58,8 @@ class HexAssetsSettings(Section):
         ge=0,
         le=365,
         description="Days for which the edges that a run left in OpenMetadata are taken to be "
-        "there still; then they are read again. 0: in every run.",
+        "there still, and the tables that it read to be the same unless the search index knows "
+        "better; then they are read again. 0: in every run.",
     )
     hex_org_id: str | None = Field(
         default=None,

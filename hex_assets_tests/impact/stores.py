@@ -112,6 +112,7 @@ def store(root: Path, workspace: str = WORKSPACE, **frames: Any) -> str:
             edge(4, ORDERS, {"ID": ["join"]}, cell_id=None),
         ],
         "catalog_tables": tables,
+        "catalog_schemas": [],
     }
     for name, rows in (known | frames).items():
         if rows is not None:

@@ -200,3 +200,54 @@ def test_no_dagster_is_loaded_for_an_answer(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def in_schema(name: str, read: bool) -> dict[str, Any]:
+    service, database, schema = name.split(".")
+    return {
+        "service": service,
+        "database": database,
+        "schema": schema,
+        "schema_fqn": name,
+        "read_at": NOON if read else None,
+    }
+
+
+SCHEMAS = [in_schema("SNOW.ANALYTICS.CORE", True), in_schema("SNOW.ANALYTICS.HR", False)]
+
+
+@pytest.mark.parametrize("name", ["hr.salaries", "analytics.hr.salaries.amount"])
+def test_nobody_reads_a_table_of_a_schema_that_nothing_names(root: Path, name: str) -> None:
+    store(root / "frames", catalog_schemas=SCHEMAS)
+    answer = asked("impact", name)
+    assert answer["projects"] == []
+    assert answer["subject"].lower().endswith(name)
+    assert "nothing names a table of SNOW.ANALYTICS.HR" in answer["gaps"][0]
+    shown = ask("impact", name).stdout
+    assert "No Hex project is known to read SNOW.ANALYTICS.HR.salaries" in shown
+    assert "so it is not known whether" in shown
+
+
+def test_a_schema_that_another_workspace_reads_is_known(root: Path) -> None:
+    store(root / "frames", catalog_schemas=SCHEMAS)
+    store(root / "frames", "hex_growth", catalog_schemas=[in_schema("SNOW.ANALYTICS.HR", True)])
+    result = ask("impact", "hr.salaries")
+    assert result.exit_code == 2
+    assert "is called hr.salaries" in result.output
+
+
+def test_a_name_without_schema_is_told_to_need_one(root: Path) -> None:
+    store(root / "frames", catalog_schemas=SCHEMAS)
+    result = ask("impact", "salaries")
+    assert result.exit_code == 2
+    assert "Nothing names a table of 1 schemas; give the schema, too." in result.output
+
+
+def test_a_change_to_a_schema_that_nothing_names_breaks_nothing(root: Path) -> None:
+    store(root / "frames", catalog_schemas=SCHEMAS)
+    changed = root / "dropped.txt"
+    changed.write_text("hr.salaries\nhr.people.name\n")
+    result = ask("impact", "--changed", str(changed))
+    assert result.exit_code == 0
+    assert "not known to the catalog" not in result.output
+    assert result.output.count("No Hex project is known to read") == 2

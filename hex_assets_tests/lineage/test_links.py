@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from hex_assets.frames import CATALOG_TABLES, Frame
+from hex_assets.frames import CATALOG_SCHEMAS, CATALOG_TABLES, Frame
 from hex_assets.lineage import edges
 from hex_assets.lineage.edges import Lineage, build_edges
 from hex_assets.lineage.links import LinkStore
 from hex_assets.lineage.parse_store import ParseStore
 from hex_assets.lineage.resolve import TableIndex
-from hex_assets_tests.lineage.catalogs import catalog, history, ran
+from hex_assets_tests.lineage.catalogs import NOON, catalog, history, ran
 
 DAY = date(2026, 11, 20)
 CATALOG = {"ORDERS": ["ID", "AMOUNT"], "USERS": ["ID", "NAME"]}
@@ -198,22 +198,42 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield tmp_path_factory.mktemp("links")
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+def schemas_of(tables: list[tuple[str, ...]], unread: set[str]) -> Frame:
+    """The schemas of these tables, and an empty one of each service."""
+    places = {table[:3] for table in tables} | {(service, "a", "empty") for service in SERVICES}
+    return CATALOG_SCHEMAS.frame(
+        {
+            "service": service,
+            "database": database,
+            "schema": schema,
+            "schema_fqn": f"{service}.{database}.{schema}",
+            "read_at": None if schema in unread else NOON,
+        }
+        for service, database, schema in sorted(places)
+    )
+
+
+RUN = st.tuples(TABLES, st.lists(statements(), max_size=6), st.none() | st.sets(PART, max_size=2))
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
 @given(
-    st.lists(st.tuples(TABLES, st.lists(statements(), max_size=6)), min_size=2, max_size=4),
+    st.lists(RUN, min_size=2, max_size=4),
     st.lists(st.sampled_from(["snow", "bq.a", "trino.a.b", "pg", "my"]), max_size=2),
 )
 def test_whatever_the_catalog_becomes(
     folders: Path,
-    runs: list[tuple[list[tuple[str, ...]], list[dict[str, Any]]]],
+    runs: list[tuple[list[tuple[str, ...]], list[dict[str, Any]], set[str] | None]],
     prefixes: list[str],
 ) -> None:
     path = UPath(folders / "any.parquet")
     path.unlink(missing_ok=True)
-    for tables, rows in runs:
+    for tables, rows, unread in runs:
         # What ran in one run comes again in the next.
         ours = history(
             *{tuple(map(str, row.values())): row for row in [*rows, *runs[0][1]]}.values()
         )
-        kept = build_edges(ours, frame_of(tables), prefixes, links=LinkStore(path))
-        assert same(kept, build_edges(ours, frame_of(tables), prefixes))
+        schemas = None if unread is None else schemas_of(tables, unread)
+        known = frame_of([table for table in tables if table[2] not in (unread or ())])
+        kept = build_edges(ours, known, prefixes, catalog_schemas=schemas, links=LinkStore(path))
+        assert same(kept, build_edges(ours, known, prefixes, catalog_schemas=schemas))

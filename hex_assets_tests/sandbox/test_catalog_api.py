@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -330,6 +331,62 @@ def test_search_tables_by_wildcard_whatever_the_case(api: httpx.Client) -> None:
     assert page["hits"]["total"]["value"] == 3
     assert len(page["hits"]["hits"]) == 2
     refused(api.get("/search/fieldQuery", params=query), 400)
+
+
+def search(api: httpx.Client, index: str, *conditions: Any, **params: Any) -> list[Any]:
+    should = {"query": {"bool": {"should": list(conditions), "minimum_should_match": 1}}}
+    query = {"q": "*", "index": index, "query_filter": json.dumps(should), "deleted": "false"}
+    found = ok(api.get("/search/query", params={**query, **params}))
+    return [hit["_source"] for hit in found["hits"]["hits"]]
+
+
+def test_search_what_lies_below_or_is_called_so_whatever_the_case(api: httpx.Client) -> None:
+    below = {"prefix": {"fullyQualifiedName": "snow.shop.public."}}
+    fields = ("id", "fullyQualifiedName", "updatedAt")
+    wanted: dict[str, Any] = {
+        "include_source_fields": fields,
+        "sort_field": "fullyQualifiedName",
+        "sort_order": "asc",
+    }
+    slashed, orders = search(api, "table_search_index", below, **wanted)
+    table = ok(api.get(f"/tables/name/{ORDERS}"))
+    assert orders == {name: table[name] for name in fields}
+    assert slashed["fullyQualifiedName"] == 'snow.SHOP.PUBLIC."a/b.c"'
+    assert search(api, "table_search_index", below, **wanted, **{"from": 1, "size": 1}) == [orders]
+    named = {"term": {"fullyQualifiedName": "snow.shop.raw"}}
+    (raw,) = search(api, "database_schema_search_index", named)
+    assert raw["fullyQualifiedName"] == "snow.SHOP.RAW"
+    assert (
+        len(search(api, "table_search_index", below, {"prefix": {"fullyQualifiedName": ""}})) == 3
+    )
+
+
+def test_search_shows_what_changed_and_not_what_is_deleted(api: httpx.Client) -> None:
+    below = {"prefix": {"fullyQualifiedName": "snow.shop.raw."}}
+    ok(api.delete("/databaseSchemas/name/snow.SHOP.RAW", params={"recursive": "true"}))
+    assert search(api, "table_search_index", below) == []
+    schema_id = ok(api.get("/databaseSchemas/name/snow.SHOP.RAW?include=deleted"))["id"]
+    ok(api.put("/databaseSchemas/restore", json={"id": schema_id}))
+    (events,) = search(api, "table_search_index", below)
+    table = ok(api.get("/tables/name/snow.SHOP.RAW.EVENTS"))
+    assert events["updatedAt"] == table["updatedAt"]
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [
+        ({"query_filter": "{"}, 400),
+        ({"query_filter": '{"query": {"match_all": {}}}'}, 400),
+        ({"query_filter": '{"query": {"bool": {"should": [], "must": []}}}'}, 400),
+        ({"sort_field": "name.keyword"}, 400),
+        ({"from": 9_999, "size": 2}, 500),
+    ],
+)
+def test_a_search_that_is_not_understood_is_refused(
+    api: httpx.Client, params: dict[str, Any], status: int
+) -> None:
+    query = {"q": "*", "index": "table_search_index"}
+    refused(api.get("/search/query", params={**query, **params}), status)
 
 
 def test_everything_survives_a_restart(stage: Stage, tmp_path: Path) -> None:

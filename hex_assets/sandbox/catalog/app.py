@@ -29,7 +29,7 @@ from hex_assets.sandbox.catalog.page import render_page
 from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
 from hex_assets.sandbox.catalog.requests import RestoreEntity, parse, parse_json
 from hex_assets.sandbox.catalog.rules import Policy, Refused
-from hex_assets.sandbox.catalog.search import search_field, search_query
+from hex_assets.sandbox.catalog.search import Selection, search_field, search_query
 from hex_assets.sandbox.catalog.seed import seed_server
 from hex_assets.sandbox.catalog.store import Include, Key, Store
 
@@ -383,20 +383,31 @@ def _search_routes(store: Store) -> list[BaseRoute]:
                 required(call, "index"),
                 required(call, "fieldName"),
                 required(call, "fieldValue"),
-                include,
-                call.number("from", 0),
-                call.number("size", 10),
+                Selection(call.number("from", 0), call.number("size", 10), include),
             )
         )
 
     def query(call: Call) -> Response:
+        sort = call.query.get("sort_field", "_score")
+        if sort not in ("_score", "fullyQualifiedName"):
+            raise Refused(400, f"this catalog does not sort by {sort}")
+        include: Include = "all"
+        if "deleted" in call.query:
+            include = "deleted" if call.flag("deleted") else "non-deleted"
+        selection = Selection(
+            call.number("from", 0),
+            call.number("size", 10),
+            include,
+            call.query.getlist("include_source_fields"),
+            by_fqn=sort == "fullyQualifiedName",
+        )
         return JSONResponse(
             search_query(
                 store,
                 required(call, "index"),
                 required(call, "q"),
-                call.number("from", 0),
-                call.number("size", 10),
+                call.query.get("query_filter"),
+                selection,
             )
         )
 

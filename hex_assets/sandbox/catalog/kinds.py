@@ -147,6 +147,8 @@ KINDS = (
         ancestors=_DATABASE_LEVELS[:1],
         filters=("service",),
         fields=_ASSET | {"databaseSchemas"},
+        children=("databaseSchema", "table"),
+        deletable=True,
     ),
     Kind(
         "databaseSchema",
@@ -154,6 +156,8 @@ KINDS = (
         ancestors=_DATABASE_LEVELS[:2],
         filters=("database",),
         fields=_ASSET | {"tables"},
+        children=("table",),
+        deletable=True,
     ),
     Kind(
         "table",
@@ -163,6 +167,7 @@ KINDS = (
         fields=_ASSET
         | {"columns", "tableConstraints", "tablePartition", "schemaDefinition", "dataModel"}
         | {"joins", "customMetrics", "testSuite"},
+        deletable=True,
     ),
     Kind(
         "classification",
