@@ -290,8 +290,11 @@ class Attribution:
             merged = again | {name: t for name, t in merged.items() if name not in again}
         return {name: targets for name, targets in merged.items() if targets}
 
+    def _among(self, sources: Sequence[_Opened], name: str) -> tuple[_Target, ...]:
+        return tuple(t for source in sources if (t := self._in(source, name)) is not None)
+
     def _known_or_only(self, sources: Sequence[_Opened], name: str) -> tuple[_Target, ...]:
-        known = tuple(t for source in sources if (t := self._in(source, name)) is not None)
+        known = self._among(sources, name)
         if known:
             return known
         open_ones = [source for source in sources if source.others]
@@ -407,7 +410,12 @@ class Attribution:
             if merged:
                 return merged
             opened = [self._sources.get((scope, p), _NONE) for p in range(len(query.sources))]
-            known = [target for source in opened if (target := self._in(source, name)) is not None]
+            # Past its condition a semi join's right side is unseen, and within it a name that both
+            # sides have is an error: the left side's column is meant wherever both have one.
+            seen = [
+                source for source, of in zip(opened, query.sources, strict=True) if not of.hidden
+            ]
+            known = self._among(seen, name) or self._among(opened, name)
             if len(known) == 1 or (known and self.output_first):
                 return (known[0],)
             if known:
