@@ -56,6 +56,9 @@ QUERY_HISTORY = "query_history"
 WAREHOUSE_RESOLVED = "warehouse_resolved"
 
 
+_OF_EXECUTIONS = ["project_id", "cell_id", "sql", "executions", "users", "last_seen", "resolved"]
+
+
 @dataclass(frozen=True)
 class LineageFigures:
     """What the run did.
@@ -449,7 +452,7 @@ class _Merging:
         for link, *miss in misses_of(self.links).iter_rows():
             misses.setdefault(link, []).append(tuple(miss))
         numbered = self.links.select(SCOPE).with_row_index("link")
-        history = rows.join(numbered, on=SCOPE, nulls_equal=True)
+        history = rows.select(*SCOPE, *_OF_EXECUTIONS).join(numbered, on=SCOPE, nulls_equal=True)
         for row in history.sort([*SCOPE, "project_id", "cell_id"]).iter_rows(named=True):
             link = row["link"]
             self._read_execution(row, tables[link], misses.get(link, ()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -260,10 +262,12 @@ def _statements(
         "sample_query_id",
         "resolved",
     )
-    total, foreign, counted = (
-        int(rows.filter(those)["executions"].sum())
-        for those in (pl.lit(True), pl.col("meaning") == FOREIGN, pl.col("meaning") > UNREADABLE)
-    )
+    executions, meaning = pl.col("executions"), pl.col("meaning")
+    total, foreign, counted = rows.select(
+        total=executions.sum(),
+        foreign=executions.filter(meaning == FOREIGN).sum(),
+        counted=executions.filter(meaning > UNREADABLE).sum(),
+    ).row(0)
     figures = HistoryFigures(
         executions=counted,
         foreign=foreign,
@@ -281,22 +285,25 @@ def _with_buckets(rows: pl.DataFrame) -> pl.DataFrame:
     the same user ran. They serve to count: the union over windows is exact until two users of one
     statement share a bucket (for 30 users, by a chance below 1 in 100).
     """
-    numbered = rows.select("sql_key", "users").with_row_index("row")
-    places: list[int] = []
-    buckets: list[int] = []
-    for place, shape, users in numbered.iter_rows():
+    users = rows.select("sql_key", "users").with_row_index("row")
+    digests = bytearray()
+    for _, shape, names in users.iter_rows():
         key = hashlib.blake2b(shape.encode(), digest_size=32).digest()
         keyed = hashlib.blake2b(digest_size=2, key=key)
-        for user in users:
+        for name in names:
             digest = keyed.copy()
-            digest.update(user.lower().encode())
-            places.append(place)
-            buckets.append(int.from_bytes(digest.digest(), "big"))
-    schema = {"row": pl.UInt32, "user_buckets": pl.UInt16}
+            digest.update(name.lower().encode())
+            digests += digest.digest()
+    buckets = array("H", bytes(digests))
+    if sys.byteorder == "little":
+        buckets.byteswap()
     lists = (
-        pl.DataFrame({"row": places, "user_buckets": buckets}, schema=schema)
+        users.select("row", "users")
+        .explode("users")
+        .filter(pl.col("users").is_not_null())
+        .select("row", user_buckets=pl.Series(buckets, dtype=pl.UInt16))
         .group_by("row")
         .agg(pl.col("user_buckets").unique().sort())
     )
-    found = numbered.join(lists, on="row", how="left", maintain_order="left")["user_buckets"]
+    found = users.join(lists, on="row", how="left", maintain_order="left")["user_buckets"]
     return rows.with_columns(found.fill_null([]).cast(BUCKETS)).select(*STATEMENT_ROWS)

@@ -117,7 +117,6 @@ def _shape(statements: pl.Series, dialect: str) -> pl.Series:
         return statements
     blanking = _blanking(dialect)
     text, shape = pl.col("text"), pl.col("shape")
-    backslash = text.str.contains("\\", literal=True)
     blank = text.str.replace_all(blanking.token, _REPLACEMENT).str.replace_all(
         _IN_LISTS, "${1}${3}(${2}${4})"
     )
@@ -126,19 +125,26 @@ def _shape(statements: pl.Series, dialect: str) -> pl.Series:
         .alias("text")
         .to_frame()
         .lazy()
-        .with_columns(shape=blank)
         .select(
-            pl.when(
-                text.str.contains(blanking.unsafe)
-                | shape.str.contains(blanking.doubtful)
-                | (backslash & shape.str.contains(blanking.doubtful_with_backslash))
-            )
-            .then("\0" + text)
-            .otherwise(shape)
+            "text",
+            shape=blank,
+            unsafe=text.str.contains(blanking.unsafe),
+            backslash=text.str.contains("\\", literal=True),
         )
         for start in range(0, max(len(statements), 1), _ROWS_AT_ONCE)
     )
-    return pl.concat(pl.collect_all(parts)).to_series()
+    blanked = pl.concat(pl.collect_all(parts))
+    # There are far fewer shapes than texts.
+    doubts = blanked.select(shape.unique()).with_columns(
+        doubtful=shape.str.contains(blanking.doubtful),
+        with_backslash=shape.str.contains(blanking.doubtful_with_backslash),
+    )
+    whole = pl.col("unsafe") | pl.col("doubtful") | (pl.col("backslash") & pl.col("with_backslash"))
+    return (
+        blanked.join(doubts, on="shape", how="left", maintain_order="left")
+        .select(pl.when(whole).then("\0" + text).otherwise(shape))
+        .to_series()
+    )
 
 
 @cache

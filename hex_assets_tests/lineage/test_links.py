@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,29 @@ def test_what_is_long_unused_leaves_and_what_is_used_stays(tmp_path: Path) -> No
     assert LinkStore(store.links).valid(TableIndex(tables.rows, ["snow"])).height == 1
     # The script of a statement that is linked is kept with it.
     assert len(ParseStore(store.scripts)._stored) == 1
+
+
+def test_a_link_made_while_a_schema_was_not_read_ends_when_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = UPath(tmp_path / "links.parquet")
+    tables = catalog("snow.DB.SCH.ORDERS")
+    rows = ran("select * from raw.absent"), ran("select * from orders")
+    place = {"service": "snow", "database": "DB"}
+
+    def build(read_at: datetime | None) -> Lineage:
+        schemas = CATALOG_SCHEMAS.frame(
+            {**place, "schema": name, "schema_fqn": f"snow.DB.{name}", "read_at": at}
+            for name, at in (("SCH", NOON), ("RAW", read_at))
+        )
+        links = LinkStore(path)
+        return build_edges(history(*rows), tables, [], catalog_schemas=schemas, links=links)
+
+    (unread,) = build(None).unresolved.rows["detail"]
+    assert unread == "snow.DB.RAW was not read: materialize catalog_tables again"
+    linked = counted(monkeypatch)
+    assert build(NOON).unresolved.rows["detail"].to_list() == [None]
+    assert linked == [rows[0]["sql"]]
 
 
 SERVICES = {
