@@ -13,7 +13,7 @@ import yaml
 from benchmarks.lineage import corpus
 from benchmarks.lineage.corpus import VENDORS, own_statements, vendor_statements
 
-ROW = re.compile(r"\| (\S+\.yaml) \| (\S+) \| (.+) \|")
+ROW = re.compile(r"\| (\S+\.yaml) \| (\S+) \| (.+) \| (\d+) \|")
 SQL = "select a from t\n"
 HASH = hashlib.sha256(SQL.encode()).hexdigest()
 FILE = f"""
@@ -43,13 +43,16 @@ def test_every_file_names_its_origin_and_holds_no_text() -> None:
     for file in VENDORS.glob("*.yaml"):
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
         source = document["source"]
-        rows[file.name] = (source["repository"], source["licence"])
+        rows[file.name] = (source["repository"], source["licence"], len(document["queries"]))
         for query in document["queries"]:
             assert "sql" not in query
             assert re.fullmatch(r"[0-9a-f]{64}", query["text"])
             assert query.get("path") or source["paths"]
     told = (VENDORS / "README.md").read_text(encoding="utf-8")
-    assert rows == {name: (repository, seen) for name, repository, seen in ROW.findall(told)}
+    assert rows == {
+        name: (repository, licence, int(texts))
+        for name, repository, licence, texts in ROW.findall(told)
+    }
 
 
 def test_statements_without_their_text_are_left_out(vendors: Path) -> None:
