@@ -1,8 +1,8 @@
 """What logged texts mean, worked out once for all that differ in trace id and user only.
 
-A text is known by two hashes of what stands before its trace id and one of what follows it, without
-the user. So it is looked up without a regular expression, which would cost more than all the rest.
-Texts whose comment has another form than Hex gives it are taken apart by patterns.
+A text is known by hash and length of what stands before its trace id, and a hash of what follows it
+without the user. So it is looked up without a regular expression, which would cost more than all
+the rest. Texts whose comment has another form than Hex gives it are taken apart by patterns.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from hex_assets.warehouse.shapes import Shapes
 FOREIGN, UNREADABLE = 0, 1
 """Meanings of texts of other workspaces' projects, and of those whose comment names none."""
 
-KEY: Mapping[str, Any] = {"head": pl.UInt64, "head_again": pl.UInt64, "rest": pl.UInt64}
-"""Hashes of what stands before the trace id, with two seeds, and of what follows it."""
+KEY: Mapping[str, Any] = {"head": pl.UInt64, "length": pl.UInt32, "rest": pl.UInt64}
+"""Hash and bytes of what stands before the trace id, and hash of what follows it.
+
+Of a million texts, two would share all of it by a chance below one in ten million.
+"""
 
 TEXTS: Mapping[str, Any] = {
     **KEY,
@@ -49,7 +52,7 @@ _MEANING = ["project_id", "cell_id", "context", "sql_key"]
 _NOTHING: Mapping[str, Any] = dict.fromkeys(MEANINGS)
 _TRACE = '"trace_id": "'
 _DIGITS = 32
-_SEEDS = 3
+_SEEDS = 2
 
 _ROWS_AT_ONCE = 5_000
 """Cut together, so that what is cut off stays in the processor's cache."""
@@ -75,7 +78,7 @@ class Texts:
 
     Args:
         known: by dialect, what is known already; what is learned is added.
-        seeds: three numbers, of 64 bits, by which texts are hashed; None takes random ones.
+        seeds: two numbers, of 64 bits, by which texts are hashed; None takes random ones.
         today: the date that counts as today.
 
     Attributes:
@@ -137,7 +140,8 @@ class Texts:
         """
         text = pl.col("text")
         octets, place = text.cast(pl.Binary).bin, pl.col("place")
-        head, tail, first, second = pl.col("head"), pl.col("tail"), *self.seeds[:2]
+        head, tail = pl.col("head"), pl.col("tail")
+        of_head, of_rest = self.seeds
         rows = pl.concat(
             pl.collect_all(
                 texts.slice(start, _ROWS_AT_ONCE)
@@ -155,9 +159,8 @@ class Texts:
                 .with_columns(cut=pl.col("trace").bin.size() == _DIGITS // 2)
                 .select(
                     place=pl.when("cut").then(place),
-                    head=pl.when("cut").then(head.hash(first)),
-                    head_again=pl.when("cut").then(head.hash(second)),
-                    rest=pl.when("cut").then(tail.hash(self.seeds[2])),
+                    head=pl.when("cut").then(head.hash(of_head)),
+                    rest=pl.when("cut").then(tail.hash(of_rest)),
                     tail=pl.when("cut").then(tail),
                 )
                 for start in range(0, max(len(texts), 1), _ROWS_AT_ONCE)
@@ -167,12 +170,12 @@ class Texts:
         words = tails.select("rest", text=tail.cast(pl.String)).select(
             "rest",
             user=text.str.extract(USER_EMAIL).str.to_lowercase(),
-            anonymous=text.str.replace(USER_EMAIL, "user_email").hash(self.seeds[2]),
+            anonymous=text.str.replace(USER_EMAIL, "user_email").hash(of_rest),
         )
         rows = (
-            rows.select("place", "head", "head_again", "rest")
+            rows.select("place", "head", "rest")
             .join(words, on="rest", how="left", maintain_order="left")
-            .select("place", "head", "head_again", "user", rest="anonymous")
+            .select("place", "head", "user", length=place.cast(pl.UInt32), rest="anonymous")
         )
         return self._found_by_pattern(texts, rows, rows["place"].is_null())
 
@@ -198,9 +201,9 @@ class Texts:
             .select(
                 place=pl.lit(None, pl.Int64),
                 head=pl.col("body").hash(self.seeds[0]),
-                head_again=pl.col("body").hash(self.seeds[1]),
                 user=comment.str.extract(USER_EMAIL).str.to_lowercase(),
-                rest=anonymous(comment).hash(self.seeds[2]),
+                length=pl.col("body").str.len_bytes(),
+                rest=anonymous(comment).hash(self.seeds[1]),
             )
             .collect()
         )
