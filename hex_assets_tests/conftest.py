@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ from hex_assets.sandbox.catalog.releases import OPENMETADATA_2_0, Release
 from hex_assets.sandbox.embedded import CATALOG_JWT, Sandbox, run_sandbox
 from hex_assets.sandbox.world import World
 from hex_assets.settings import LocationSettings
+
+# Started in the background by a shell, tests ignore SIGINT. Dagster would have them ignore SIGTERM
+# too, then, and so would the servers that they start, which could not be ended.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples are the same everywhere, and no test fails because a machine is busy.
 settings.register_profile("offline", deadline=None, derandomize=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -396,6 +397,13 @@ class _Merging:
         self.listed: set[str] = set()
         self.services: set[str] = set()
 
+    @cached_property
+    def column_names(self) -> list[list[str]]:
+        """Of each row of ``tables``."""
+        names = pl.element().struct.field("name")
+        found: list[list[str]] = self.tables["columns"].list.eval(names).to_list()
+        return found
+
     def _key(self, project: str, cell: str | None, table: CatalogTable) -> _Key:
         """What a cell reads itself, or for the component whose cell it is."""
         return _Key(project, cell, table, self.inlined.get((project, cell)))
@@ -509,8 +517,7 @@ class _Merging:
         for table in linked.keys() - recorded.keys():
             self._differ(project, cell, table, None, QUERY_HISTORY, WAREHOUSE_RESOLVED, executions)
         for table in recorded.keys() & linked.keys():
-            columns_linked = self.tables["columns"][linked[table]]
-            ours, theirs = {column["name"] for column in columns_linked}, recorded[table]
+            ours, theirs = set(self.column_names[linked[table]]), recorded[table]
             if theirs and table.columns:
                 for column in theirs - ours:
                     self._differ(
