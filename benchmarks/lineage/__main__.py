@@ -50,7 +50,7 @@ def main() -> None:
     )
     print("| CPU s | peak MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(prefix="hex-assets-benchmark-") as folder:
-        for name in ("new", "stored"):
+        for name in ("new", "known"):
             # A process of its own, so that its memory is that of the measured run alone.
             command = [sys.executable, "-m", "benchmarks.lineage", "--measure", folder]
             command += ["--executions", str(options.executions), "--shapes", str(options.shapes)]

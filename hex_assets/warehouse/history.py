@@ -199,7 +199,7 @@ def _merged(rows: pl.DataFrame, users: str) -> pl.DataFrame:
 
 def statements_frame(rows: pl.DataFrame, gaps: Sequence[str] = ()) -> Frame:
     """Merged rows of ``STATEMENT_ROWS`` as ``WAREHOUSE_QUERY_HISTORY``."""
-    users = [_user_count(len(buckets)) for buckets in rows["user_buckets"]]
+    users = [_user_count(filled) for filled in rows["user_buckets"].list.len()]
     table = rows.with_columns(pl.Series("users", users, pl.Int64))
     return WAREHOUSE_QUERY_HISTORY.frame(table.select(*WAREHOUSE_QUERY_HISTORY.columns), gaps)
 
@@ -287,12 +287,15 @@ def _with_buckets(rows: pl.DataFrame) -> pl.DataFrame:
     """
     users = rows.select("sql_key", "users").with_row_index("row")
     digests = bytearray()
+    encoded: dict[str, bytes] = {}
     for _, shape, names in users.iter_rows():
         key = hashlib.blake2b(shape.encode(), digest_size=32).digest()
         keyed = hashlib.blake2b(digest_size=2, key=key)
         for name in names:
+            if (user := encoded.get(name)) is None:
+                user = encoded[name] = name.lower().encode()
             digest = keyed.copy()
-            digest.update(name.lower().encode())
+            digest.update(user)
             digests += digest.digest()
     buckets = array("H", bytes(digests))
     if sys.byteorder == "little":
