@@ -10,9 +10,10 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from hex_assets import frames
 from hex_assets.errors import FrameError
@@ -58,6 +59,28 @@ def write_table(path: UPath, rows: pl.DataFrame, metadata: Mapping[str, str]) ->
     buffer = io.BytesIO()
     rows.write_parquet(buffer, metadata=dict(metadata))
     write_whole(path, buffer.getvalue())
+
+
+def read_known(path: UPath, schema: Mapping[str, Any], key: str, version: str) -> pl.DataFrame:
+    """The rows of a file that earlier runs left for later ones.
+
+    None where there is no file, where it is damaged, or where it has other columns or another
+    version: what it knew is then found again.
+
+    Args:
+        schema: its columns and their types, in order.
+        key: of the version among the file's metadata.
+        version: the version that counts.
+
+    Raises:
+        OSError: it is there but cannot be read.
+    """
+    try:
+        rows, metadata = read_table(path)
+    except (FileNotFoundError, PolarsError):
+        return pl.DataFrame(schema=schema)
+    known = metadata.get(key) == version and dict(rows.schema) == dict(schema)
+    return rows if known else pl.DataFrame(schema=schema)
 
 
 def read_table(path: UPath | Path) -> tuple[pl.DataFrame, dict[str, str]]:

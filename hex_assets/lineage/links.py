@@ -13,10 +13,9 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
 from upath import UPath
 
-from hex_assets.frame_files import read_table, write_table
+from hex_assets.frame_files import read_known, write_table
 from hex_assets.lineage.parse_store import NOTED_AFTER, parser_version
 from hex_assets.lineage.resolve import CatalogTable, Resolution, TableIndex
 
@@ -75,7 +74,7 @@ class LinkStore:
     def __init__(self, path: UPath, today: Callable[[], date] = date.today) -> None:
         self.path = path
         self.today = today
-        self._stored = self._read()
+        self._stored = read_known(path, LINKS, _VERSION_KEY, parser_version())
 
     def valid(self, index: TableIndex) -> pl.DataFrame:
         """Links that this catalog would give again."""
@@ -98,14 +97,6 @@ class LinkStore:
             return
         self._stored = pl.concat([used, kept])
         write_table(self.path, self._stored, {_VERSION_KEY: parser_version()})
-
-    def _read(self) -> pl.DataFrame:
-        try:
-            rows, metadata = read_table(self.path)
-        except (FileNotFoundError, PolarsError):
-            return pl.DataFrame(schema=LINKS)
-        known = metadata.get(_VERSION_KEY) == parser_version() and dict(rows.schema) == LINKS
-        return rows if known else pl.DataFrame(schema=LINKS)
 
 
 def links_frame(

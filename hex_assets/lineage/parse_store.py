@@ -16,10 +16,9 @@ from importlib.resources import files
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
 from upath import UPath
 
-from hex_assets.frame_files import read_table, write_table
+from hex_assets.frame_files import read_known, write_table
 from hex_assets.lineage.parse import Script
 from hex_assets.lineage.script_bytes import read_script, write_script
 
@@ -75,9 +74,10 @@ class ParseStore:
     @cached_property
     def _stored(self) -> dict[Key, tuple[bytes, date]]:
         """Read when it is needed first: a run whose statements are all linked needs no script."""
+        stored = read_known(self.path, _SCHEMA, _VERSION_KEY, self.version)
         return {
             (dialect, text): (script, last_used)
-            for dialect, text, script, last_used in self._read().iter_rows()
+            for dialect, text, script, last_used in stored.iter_rows()
         }
 
     @property
@@ -138,11 +138,3 @@ class ParseStore:
         rows = [(*key, script, last_used) for key, (script, last_used) in self._stored.items()]
         table = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
         write_table(self.path, table, {_VERSION_KEY: self.version})
-
-    def _read(self) -> pl.DataFrame:
-        try:
-            rows, metadata = read_table(self.path)
-        except (FileNotFoundError, PolarsError):
-            return pl.DataFrame(schema=_SCHEMA)
-        known = metadata.get(_VERSION_KEY) == self.version and dict(rows.schema) == _SCHEMA
-        return rows if known else pl.DataFrame(schema=_SCHEMA)

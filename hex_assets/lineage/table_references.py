@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
 from upath import UPath
 
-from hex_assets.frame_files import read_table, write_table
+from hex_assets.frame_files import read_known, write_table
 from hex_assets.frames import NAMES, TABLE_REFERENCES, Frame
 from hex_assets.lineage.cells import CellStatement, cell_statements, cell_tables
 from hex_assets.lineage.names import Name, Session, TableName, listed_parts, session_of
@@ -143,7 +142,7 @@ def read_table_references(
     texts = _Texts(evidence.history.rows, cells)
     parts = batches.parts()
     store.add({}, parts)
-    kept = _read_known(known)
+    kept = read_known(known, _NAMED, _VERSION_KEY, parser_version())
     named = texts.scopes.join(kept, on=_SCOPE, how="inner", nulls_equal=True)
     new = texts.scopes.join(named, on=_SCOPE, how="anti", nulls_equal=True).rows()
     wanted = {(dialect, text) for dialect, text, *_ in new}
@@ -232,16 +231,6 @@ def _named(scopes: Iterable[tuple[Any, ...]], scripts: Mapping[Key, Script]) -> 
         ]
         rows.append((dialect, text, database, schema, script.parsed, tables))
     return pl.DataFrame(rows, schema=_NAMED, orient="row")
-
-
-def _read_known(path: UPath) -> pl.DataFrame:
-    """What is kept; nothing where it is another parser's, or damaged."""
-    try:
-        rows, metadata = read_table(path)
-    except (FileNotFoundError, PolarsError):
-        return pl.DataFrame(schema=_NAMED)
-    ours = metadata.get(_VERSION_KEY) == parser_version() and dict(rows.schema) == _NAMED
-    return rows if ours else pl.DataFrame(schema=_NAMED)
 
 
 def _counted(evidence: Evidence, texts: _Texts, named: pl.DataFrame) -> pl.DataFrame:

@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
 from upath import UPath
 
-from hex_assets.frame_files import read_table, write_table
+from hex_assets.frame_files import read_known, write_table
 from hex_assets.frames import INSTANT, NAMES
 
-_VERSION = "1"
+_VERSION_KEY, _VERSION = "hex_assets.catalog_copy", "1"
 _LISTINGS: Mapping[str, Any] = {
     "scope": pl.String,
     "listed_at": INSTANT,
@@ -120,7 +119,7 @@ class CatalogFiles:
             (self.tables, tables, _TABLES),
         ):
             frame = pl.DataFrame(rows, schema=schema, orient="row")
-            write_table(path, frame, {"version": _VERSION})
+            write_table(path, frame, {_VERSION_KEY: _VERSION})
 
     def _listings(self) -> dict[str, SchemaListing]:
         found: dict[str, SchemaListing] = {}
@@ -145,11 +144,7 @@ class CatalogFiles:
 
 
 def _read(path: UPath, schema: Mapping[str, Any]) -> pl.DataFrame:
-    try:
-        rows, metadata = read_table(path)
-    except (FileNotFoundError, PolarsError):
-        return pl.DataFrame(schema=schema)
-    return rows if metadata.get("version") == _VERSION else pl.DataFrame(schema=schema)
+    return read_known(path, schema, _VERSION_KEY, _VERSION)
 
 
 def _of_listing(scope: str, listing: SchemaListing) -> Iterable[tuple[object, ...]]:

@@ -22,10 +22,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from polars.exceptions import PolarsError
 from upath import UPath
 
-from hex_assets.frame_files import read_table, write_table
+from hex_assets.frame_files import read_known, write_table
 from hex_assets.warehouse.texts import KEY, MEANINGS, UNREADABLE, KnownTexts, Texts
 
 _VERSION_KEY = "hex_assets.texts"
@@ -150,12 +149,7 @@ class KnownTextsFile:
         return AESGCM(derived)
 
     def _decrypted(self) -> Mapping[str, bytes]:
-        try:
-            rows, metadata = read_table(self._path)
-        except (FileNotFoundError, PolarsError):
-            return {}
-        if metadata.get(_VERSION_KEY) != _decoder_version() or dict(rows.schema) != _SCHEMA:
-            return {}
+        rows = read_known(self._path, _SCHEMA, _VERSION_KEY, _decoder_version())
         try:
             return {
                 part: self._cipher(salt).decrypt(
