@@ -20,6 +20,7 @@ from hex_assets.frames import (
     FrameSchema,
 )
 from hex_assets.hex.run_history import COMPLETED, UNDER_WAY
+from hex_assets.outputs import OWNERS, frame_out
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -36,11 +37,10 @@ if TYPE_CHECKING:
     from hex_assets.hex.reading import HexDetails, Progress
 
 _GROUP = "hex"
-_OWNERS = ["team:data-platform"]
 _SECONDS_BETWEEN_LINES = 30.0
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
 def hex_workspace(
     context: dg.AssetExecutionContext, hex_recipes: Recipes
 ) -> dg.MaterializeResult[Frame]:
@@ -68,7 +68,7 @@ def hex_workspace(
     )
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
 def hex_projects(
     context: dg.AssetExecutionContext,
     hex_recipes: Recipes,
@@ -105,7 +105,7 @@ def hex_projects(
     )
 
 
-@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=_OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
+@dg.asset(group_name=_GROUP, kinds={"hex"}, owners=OWNERS, pool=HEX_POOL, io_manager_key=FRAMES_IO)
 def hex_data_connections(
     context: dg.AssetExecutionContext, hex_recipes: Recipes, hex_frames: StoredFrames
 ) -> dg.MaterializeResult[Frame]:
@@ -145,15 +145,7 @@ def hex_data_connections(
 
 
 def _out(description: str) -> dg.AssetOut:
-    return dg.AssetOut(
-        dagster_type=Frame,
-        description=description,
-        group_name=_GROUP,
-        kinds={"hex"},
-        owners=_OWNERS,
-        is_required=False,
-        io_manager_key=FRAMES_IO,
-    )
+    return frame_out(description, group_name=_GROUP, kind="hex")
 
 
 @dg.multi_asset(

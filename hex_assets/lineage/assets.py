@@ -13,6 +13,7 @@ from hex_assets.frames import (
     UNRESOLVED_REFERENCES,
     Frame,
 )
+from hex_assets.outputs import frame_out
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -24,7 +25,7 @@ from hex_assets.reporting import (
     report_metadata,
     table,
 )
-from hex_assets.resources import FRAMES_IO, Recipes
+from hex_assets.resources import Recipes
 from hex_assets.storage import StoredFrames
 
 if TYPE_CHECKING:
@@ -32,15 +33,7 @@ if TYPE_CHECKING:
 
 
 def _out(description: str) -> dg.AssetOut:
-    return dg.AssetOut(
-        dagster_type=Frame,
-        description=description,
-        group_name="lineage",
-        kinds={"python"},
-        owners=["team:data-platform"],
-        is_required=False,
-        io_manager_key=FRAMES_IO,
-    )
+    return frame_out(description, group_name="lineage", kind="python")
 
 
 @dg.multi_asset(

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from hex_assets.frames import TABLE_REFERENCES, Frame
+from hex_assets.outputs import OWNERS
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -171,7 +172,7 @@ def _stored(frames: StoredFrames, workspace: str) -> "tuple[ParseStore, ParseBat
     )
 
 
-@dg.graph_asset(group_name="lineage", kinds={"python"}, owners=["team:data-platform"])
+@dg.graph_asset(group_name="lineage", kinds={"python"}, owners=OWNERS)
 def table_references(
     warehouse_query_history: Frame,
     hex_cells: Frame,

@@ -20,6 +20,7 @@ from hex_assets.frames import (
     Frame,
     FrameSchema,
 )
+from hex_assets.outputs import OWNERS, frame_out
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from hex_assets.openmetadata.published import PublishedFiles
     from hex_assets.recipe import Recipe
 
-_OWNERS = ["team:data-platform"]
-
 
 class CatalogConfig(dg.Config):
     """Settings of one run, for the launchpad.
@@ -54,14 +53,7 @@ class CatalogConfig(dg.Config):
 
 
 def _of_catalog(description: str) -> dg.AssetOut:
-    return dg.AssetOut(
-        dagster_type=Frame,
-        description=description,
-        group_name="warehouse",
-        kinds={"openmetadata"},
-        owners=_OWNERS,
-        io_manager_key=FRAMES_IO,
-    )
+    return frame_out(description, group_name="warehouse", kind="openmetadata", is_required=True)
 
 
 @dg.multi_asset(
@@ -147,7 +139,7 @@ class PublishConfig(dg.Config):
 @dg.asset(
     group_name="openmetadata",
     kinds={"openmetadata"},
-    owners=_OWNERS,
+    owners=OWNERS,
     pool=OPENMETADATA_POOL,
     io_manager_key=FRAMES_IO,
 )

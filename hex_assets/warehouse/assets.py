@@ -10,6 +10,7 @@ from pydantic import Field
 
 from hex_assets.connections import open_history_readers
 from hex_assets.frames import WAREHOUSE_QUERY_HISTORY, Frame
+from hex_assets.outputs import OWNERS
 from hex_assets.reporting import (
     bars,
     change_metadata,
@@ -39,7 +40,7 @@ class HistoryConfig(dg.Config):
 @dg.asset(
     group_name="warehouse",
     kinds={"sql"},
-    owners=["team:data-platform"],
+    owners=OWNERS,
     pool=WAREHOUSE_POOL,
     io_manager_key=FRAMES_IO,
 )
