@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 SCHEMAS: Mapping[str, FrameSchema] = {
     schema.name: schema for schema in vars(frames).values() if isinstance(schema, FrameSchema)
 }
+
+KEPT_FOR = timedelta(days=90)
+"""How long what runs keep for later ones stays, though no run uses it."""
+
+NOTED_AFTER = timedelta(days=7)
+"""How old the note of its last use may be before a file is written for nothing else."""
 
 _FRAME_KEY = "hex_assets.frame"
 _GAPS_KEY = "hex_assets.gaps"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from hex_assets.frame_files import NOTED_AFTER
 from hex_assets.frames import (
     COLUMNS_READ,
     EVIDENCE_DISAGREEMENTS,
@@ -38,7 +39,7 @@ from hex_assets.lineage.links import (
 )
 from hex_assets.lineage.names import Name, Session, TableName, listed_parts, session_of
 from hex_assets.lineage.parse import MAX_CHARACTERS, Reference, References, Script
-from hex_assets.lineage.parse_store import NOTED_AFTER, Key, ParseStore, key_of
+from hex_assets.lineage.parse_store import Key, ParseStore, key_of
 from hex_assets.lineage.parser_processes import Limits, ParserProcesses, Text
 from hex_assets.lineage.queries import USAGES, usage_words
 from hex_assets.lineage.resolve import (

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import polars as pl
 from upath import UPath
 
-from hex_assets.frame_files import read_known, write_table
-from hex_assets.lineage.parse_store import NOTED_AFTER, parser_version
+from hex_assets.frame_files import KEPT_FOR, NOTED_AFTER, read_known, write_table
+from hex_assets.lineage.parse_store import parser_version
 from hex_assets.lineage.resolve import CatalogTable, Resolution, TableIndex
 
 SCOPE = ["service", "dialect", "sql_key", "database", "schema"]
@@ -38,7 +38,6 @@ LINKS: dict[str, Any] = {
 }
 _RESOLUTIONS = tuple(Resolution)
 _VERSION_KEY = "hex_assets.links"
-_KEPT_FOR = timedelta(days=90)
 
 
 @dataclass
@@ -90,7 +89,7 @@ class LinkStore:
         today = self.today()
         used = links.with_columns(last_used=pl.lit(today))
         others = self._stored.join(links, on=SCOPE, how="anti", nulls_equal=True)
-        kept = others.filter(pl.col("last_used") >= today - _KEPT_FOR)
+        kept = others.filter(pl.col("last_used") >= today - KEPT_FOR)
         unchanged = links.join(self._stored, on=[*SCOPE, "catalog"], how="semi", nulls_equal=True)
         noted = links.filter(pl.col("last_used") < today - NOTED_AFTER)
         if unchanged.height == links.height and kept.height == others.height and noted.is_empty():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date
 from functools import cache, cached_property
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 from upath import UPath
 
-from hex_assets.frame_files import read_known, write_table
+from hex_assets.frame_files import KEPT_FOR, NOTED_AFTER, read_known, write_table
 from hex_assets.lineage.parse import Script
 from hex_assets.lineage.script_bytes import read_script, write_script
 
@@ -29,9 +29,6 @@ _SCHEMA: dict[str, Any] = {
     "script": pl.Binary,
     "last_used": pl.Date,
 }
-_KEPT_FOR = timedelta(days=90)
-NOTED_AFTER = timedelta(days=7)
-"""How old ``last_used`` may be before a file is written for nothing else."""
 
 Key = tuple[str, str]
 """Dialect, and the SHA-256 of the text that was parsed."""
@@ -121,7 +118,7 @@ class ParseStore:
         kept = {
             key: (script, today if key in used or key in needed else last_used)
             for key, (script, last_used) in self._stored.items()
-            if key in used or key in needed or today - last_used <= _KEPT_FOR
+            if key in used or key in needed or today - last_used <= KEPT_FOR
         }
         new = {key: (write_script(used[key]), today) for key in used if key not in kept}
         stale = any(

@@ -16,14 +16,14 @@ from upath import UPath
 from hex_assets.frame_files import read_known, write_table
 from hex_assets.frames import NAMES, TABLE_REFERENCES, Frame
 from hex_assets.lineage.cells import CellStatement, cell_statements, cell_tables
+from hex_assets.lineage.links import SCOPE
 from hex_assets.lineage.names import Name, Session, TableName, listed_parts, session_of
 from hex_assets.lineage.parse import Reference, Script
 from hex_assets.lineage.parse_batches import ParseBatches
 from hex_assets.lineage.parse_store import Key, ParseStore, key_of, parser_version
 from hex_assets.lineage.parser_processes import ParserProcesses, Text
 
-_STATEMENT = ["service", "dialect", "sql_key", "database", "schema"]
-_SCOPE = ["dialect", "text", "database", "schema"]
+_TEXT_SCOPE = ["dialect", "text", "database", "schema"]
 """A text, by its hash, and the session that it runs in; decides which tables it reads."""
 
 _VERSION_KEY = "hex_assets.parser"
@@ -143,8 +143,8 @@ def read_table_references(
     parts = batches.parts()
     store.add({}, parts)
     kept = read_known(known, _NAMED, _VERSION_KEY, parser_version())
-    named = texts.scopes.join(kept, on=_SCOPE, how="inner", nulls_equal=True)
-    new = texts.scopes.join(named, on=_SCOPE, how="anti", nulls_equal=True).rows()
+    named = texts.scopes.join(kept, on=_TEXT_SCOPE, how="inner", nulls_equal=True)
+    new = texts.scopes.join(named, on=_TEXT_SCOPE, how="anti", nulls_equal=True).rows()
     wanted = {(dialect, text) for dialect, text, *_ in new}
     stored = {key: script for key in wanted if (script := store.get(key)) is not None}
     missing = [
@@ -180,19 +180,17 @@ class _Texts:
 
     def __init__(self, history: pl.DataFrame, cells: Sequence[CellStatement]) -> None:
         self.by_key: dict[Key, Text] = {}
-        statements = history.select(*_STATEMENT, "sql").unique(_STATEMENT, keep="any")
+        statements = history.select(*SCOPE, "sql").unique(SCOPE, keep="any")
         # One text for each key, as lineage parses it: unmasked texts differ by literals.
-        rows = statements.sort(_STATEMENT).with_columns(
-            pl.col("sql").first().over("dialect", "sql_key")
-        )
+        rows = statements.sort(SCOPE).with_columns(pl.col("sql").first().over("dialect", "sql_key"))
         texts = [self._add(Text(*row)) for row in rows.select("dialect", "sql").iter_rows()]
         self.statements = rows.with_columns(text=pl.Series(texts, dtype=pl.String)).drop("sql")
         self.of_cells = pl.DataFrame(
             [(cell.text.dialect, self._add(cell.text), *cell[1:]) for cell in cells],
-            schema=dict.fromkeys(_SCOPE, pl.String),
+            schema=dict.fromkeys(_TEXT_SCOPE, pl.String),
             orient="row",
         )
-        self.scopes = pl.concat([self.statements.select(_SCOPE), self.of_cells]).unique(
+        self.scopes = pl.concat([self.statements.select(_TEXT_SCOPE), self.of_cells]).unique(
             maintain_order=True
         )
 
@@ -239,7 +237,7 @@ def _counted(evidence: Evidence, texts: _Texts, named: pl.DataFrame) -> pl.DataF
     Args:
         named: what is kept of all scopes.
     """
-    of_cells = named.join(texts.of_cells, on=_SCOPE, how="semi", nulls_equal=True)
+    of_cells = named.join(texts.of_cells, on=_TEXT_SCOPE, how="semi", nulls_equal=True)
     rows = pl.concat(
         [
             _by_statements(texts.statements, named),
@@ -258,7 +256,7 @@ def _counted(evidence: Evidence, texts: _Texts, named: pl.DataFrame) -> pl.DataF
 
 def _by_statements(statements: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
     return (
-        statements.join(named, on=_SCOPE, how="inner", nulls_equal=True)
+        statements.join(named, on=_TEXT_SCOPE, how="inner", nulls_equal=True)
         .select("service", "dialect", "tables", named_by=pl.format("statement {}", "sql_key"))
         .explode("tables")
         .filter(pl.col("tables").is_not_null())
@@ -294,7 +292,9 @@ def _by_cells(evidence: Evidence, named: pl.DataFrame) -> pl.DataFrame:
     Args:
         named: what is kept of the texts of cells.
     """
-    tables = {tuple(scope): found for *scope, found in named.select(*_SCOPE, "tables").iter_rows()}
+    tables = {
+        tuple(scope): found for *scope, found in named.select(*_TEXT_SCOPE, "tables").iter_rows()
+    }
 
     def references(cell: CellStatement) -> Iterator[Reference]:
         dialect, text = key_of(*cell.text)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from datetime import date
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -24,17 +24,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from upath import UPath
 
-from hex_assets.frame_files import read_known, write_table
+from hex_assets.frame_files import KEPT_FOR, NOTED_AFTER, read_known, write_table
 from hex_assets.warehouse.texts import KEY, MEANINGS, UNREADABLE, KnownTexts, Texts
 
 _VERSION_KEY = "hex_assets.texts"
 _SCHEMA: Mapping[str, Any] = {"part": pl.String, "salt": pl.Binary, "encrypted": pl.Binary}
 _STORED_TEXTS = {"dialect": pl.String, **KEY, "meaning": pl.UInt32}
 _STORED_MEANINGS = {"dialect": pl.String, **MEANINGS}
-_KEPT_FOR = timedelta(days=90)
-_NOTED_AFTER = timedelta(days=7)
-"""How old ``last_used`` may be before a file is written for nothing else."""
-
 _MOST_TEXTS, _MOST_MEANINGS = 200_000, 20_000
 """Per dialect, the last learned; a text takes 30 bytes, a meaning a few kilobytes."""
 
@@ -77,17 +73,10 @@ class KnownTextsFile:
         known = {}
         for (dialect,), rows in meanings.group_by("dialect", maintain_order=True):
             own = texts.filter(pl.col("dialect") == dialect)
-            empty = KnownTexts()
+            nobody = pl.lit(None, pl.String)
             known[str(dialect)] = KnownTexts(
-                pl.concat(
-                    [
-                        empty.texts,
-                        own.select(
-                            *KEY, "meaning", user=pl.lit(None, pl.String), kept=pl.lit(True)
-                        ),
-                    ]
-                ),
-                pl.concat([empty.meanings, rows.select(*MEANINGS)]),
+                own.select(*KEY, "meaning", user=nobody, kept=pl.lit(True)),
+                pl.concat([KnownTexts().meanings, rows.select(*MEANINGS)]),
             )
         seeds = [
             int.from_bytes(parts["seeds"][at : at + _SEED], "big")
@@ -127,7 +116,7 @@ class KnownTextsFile:
         last_used = pl.col("last_used")
         recent = (
             before.with_columns(last_used=pl.when(used).then(today).otherwise(last_used))
-            .filter(last_used >= today - _KEPT_FOR)
+            .filter(last_used >= today - KEPT_FOR)
             .tail(_MOST_MEANINGS)
             .with_columns(dialect=pl.lit(dialect))
         )
@@ -140,7 +129,7 @@ class KnownTextsFile:
             .tail(_MOST_TEXTS)
             .select(pl.lit(dialect).alias("dialect"), *KEY, meaning="place")
         )
-        noted = before.filter(used, last_used < today - _NOTED_AFTER)
+        noted = before.filter(used, last_used < today - NOTED_AFTER)
         changed = texts.learned or bool(noted.height) or recent.height != before.height
         return rows, recent.select(*_STORED_MEANINGS), changed
 
